@@ -32,7 +32,7 @@ class DataPart(Part):
     name: str
     options: Options = {}
     validation: Rate = 0.0  # share of the training set held out, stratified; noise hits it too
-    statistics: Literal["mean_std", "per_pixel", "unit"] = "mean_std"
+    statistics: str = "mean_std"  # see losslab.data.statistics
     augment: str = "none"
     imbalance: Literal["none", "long_tailed", "step"] = "none"
     imbalance_ratio: Annotated[float, Field(ge=1.0)] = 1.0  # largest class count / smallest
@@ -45,7 +45,7 @@ class NoisePart(Part):
     kind: str = "none"
     rate: Rate = 0.0
     flip_map: str | None = None
-    draw: Literal["exact", "multinomial"] = "exact"
+    draw: Literal["exact", "exact_equal", "multinomial"] = "exact"
     options: Options = {}
     seed: int | None = None  # None: the run's seed
 

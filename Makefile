@@ -1,0 +1,74 @@
+# make help            what there is
+# PYTHON=python3.12    the interpreter for a new environment (3.11 to 3.13)
+# TORCH=cpu            PyTorch's CPU wheels, a small download for machines without a GPU (or cu130, ...: a CUDA version)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help repro test lab lint lock notebooks setup
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+UV := $(BIN)/uv
+BASE_PYTHON := $(or $(PYTHON),python3)
+JOBS ?= 2
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export PYTHONNOUSERSITE := 1
+unexport PYTHONHOME VIRTUAL_ENV
+
+# An interpreter that was asked for by name replaces an environment of another version.
+ifdef PYTHON
+VERSION_OF = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifneq ($(call VERSION_OF,$(PYTHON)),$(call VERSION_OF,$(PY)))
+$(shell rm -f $(VENV)/.ready)
+FRESH := --clear
+endif
+endif
+
+help: ## this text
+	@echo "make repro       train what is missing, execute the notebooks, write tables and figures, compare with the committed results"
+	@echo "make test        all tests (about ten minutes on two cores)"
+	@echo "make lab         JupyterLab on the notebooks"
+	@echo "make lint        ruff and mypy"
+	@echo "make notebooks   refresh the smoke-scale outputs that the source notebooks carry"
+	@echo "make lock        renew requirements.lock and environment.yml from pyproject.toml"
+	@echo ""
+	@echo "Each creates or reuses .venv from requirements.lock. PYTHON=python3.12 chooses the interpreter (3.11 to 3.13),"
+	@echo "TORCH=cpu takes PyTorch's CPU wheels, JOBS=4 the number of test processes."
+
+setup: $(VENV)/.ready ## the environment only
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@echo "setting up $(VENV) with $(BASE_PYTHON) (once)"
+	@if [ ! -x $(PY) ] || [ -n "$(FRESH)" ]; then $(BASE_PYTHON) -m venv $(FRESH) $(VENV); fi
+	@$(PY) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: choose one with PYTHON=..." % v)'
+	@$(PY) -m pip --version > /dev/null 2>&1 || $(PY) -m ensurepip --upgrade > /dev/null
+	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.lock)"
+	@$(UV) pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH)) --constraints requirements.lock --editable '.[dev]'
+	@touch $@
+
+repro: $(VENV)/.ready ## the pipeline, then what came of it
+	@losslab repro
+
+test: export OMP_NUM_THREADS := 1
+test: $(VENV)/.ready ## all tests
+	@$(PY) -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
+
+lab: $(VENV)/.ready ## JupyterLab
+	@jupyter lab --notebook-dir=.
+
+lint: $(VENV)/.ready ## ruff and mypy
+	@ruff check shared tests
+	@ruff format --check shared tests
+	@mypy
+
+notebooks: $(VENV)/.ready ## smoke-scale outputs of the source notebooks
+	@losslab refresh
+
+lock: $(VENV)/.ready ## requirements.lock and environment.yml
+	@$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-emit-index-url --upgrade \
+		--quiet --custom-compile-command "make lock" --output-file requirements.lock
+	@$(PY) tests/setup/environment_file.py

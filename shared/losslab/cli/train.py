@@ -1,0 +1,157 @@
+"""`losslab train`: what a paper's tables and figures need, trained once, kept in the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from losslab import paths
+from losslab.cli import DONE, FAILED, STOPPED
+from losslab.cli.console import Progress, console, duration, table
+from losslab.cli.settings import Settings, open_paper, seconds, settle
+from losslab.errors import InputError
+
+if TYPE_CHECKING:
+    from losslab.papers import Cell
+    from losslab.runs import Run, Store
+    from losslab.training import Plan, Summary
+
+
+def train(
+    paper: str,
+    *,
+    scale: str | None,
+    only: str | None,
+    seeds: int | None,
+    workers: int | None,
+    device: str | None,
+    budget: str | None,
+    output: Path | None,
+    data_root: Path | None,
+    dry_run: bool,
+) -> int:
+    """Train, say what came of it, and export the frame where asked."""
+    limit = seconds(budget) if budget is not None else None
+    chosen = settle(scale=scale, seeds=seeds, device=device, workers=workers, data_root=data_root)
+    if output is not None and output.suffix != ".parquet":
+        raise InputError(f"--output {output}: the results frame is a .parquet file")
+    cells = open_paper(paper).cells(chosen.scale, only=only, seeds=chosen.seeds)
+    if not cells:
+        raise InputError(f"{paper} has nothing to train at scale {chosen.scale}" + (f" for {only!r}" if only else ""))
+    from losslab.runs import Store
+
+    store = Store(paths.store())
+    if dry_run:
+        return forecast(paper, cells, store, chosen)
+    summary = run(f"{paper} ({chosen.scale})", cells, store, chosen, limit)
+    code = report(summary, budget is not None)
+    if code == DONE and output is not None:
+        from losslab.notebooks import frames
+
+        rows = frames.export(cells, store, output.resolve())
+        console().print(f"{rows} rows written to {paths.show(output)}", markup=False)
+    return code
+
+
+def run(title: str, cells: Sequence[Cell], store: Store, chosen: Settings, limit: float | None = None) -> Summary:
+    """Train what is missing, with progress on the terminal."""
+    from losslab import training
+
+    with Progress(0, title, unit="runs") as shown:
+
+        def update(state: training.Progress) -> None:
+            shown.update(state.runs_done, state.runs_total, share=state.share, note=state.message)
+
+        return training.train(
+            [cell.run for cell in cells],
+            store,
+            device=chosen.device,
+            workers=chosen.workers,
+            root=chosen.data_root,
+            budget=limit,
+            progress=update,
+        )
+
+
+def report(summary: Summary, bounded: bool) -> int:
+    """Say how the training ended, and turn it into an exit code."""
+    out = console()
+    parts = [f"{len(summary.trained)} trained", f"{len(summary.found)} were there"]
+    if summary.diverged:
+        parts.append(f"{len(summary.diverged)} diverged (recorded as such)")
+    if summary.left:
+        parts.append(f"{len(summary.left)} left")
+    out.print(f"{', '.join(parts)}; {duration(summary.seconds)}", markup=False)
+    if not summary.left:
+        return DONE
+    if bounded:
+        out.print("stopped by the budget; the same command goes on from here", markup=False)
+        return STOPPED
+    out.print("interrupted; the same command goes on from here", markup=False)
+    return FAILED
+
+
+def forecast(paper: str, cells: Sequence[Cell], store: Store, chosen: Settings) -> int:
+    """What would be trained, by kind, and about how long it takes."""
+    from losslab import training
+
+    planned = training.plan([cell.run for cell in cells], store)
+    device = training.resolve_device(chosen.device)
+    out = console()
+    out.print(
+        f"{paper} at scale {chosen.scale}: {len(cells)} cells, {len(planned.found)} runs in the store, {len(planned.runs)} to train on {device}",
+        markup=False,
+    )
+    if not planned.runs:
+        return DONE
+    groups = Counter((r.data.name, r.model.name, r.loss.name, r.recipe.epochs) for r in planned.runs)
+    shown = table("data set", "model", "loss", ">epochs", ">runs")
+    for (data, model, loss, epochs), count in sorted(groups.items()):
+        shown.add_row(data, model, loss, str(epochs), str(count))
+    out.print(shown)
+    out.print(_estimate(planned, store, chosen, device), markup=False)
+    return DONE
+
+
+def _estimate(planned: Plan, store: Store, chosen: Settings, device: str) -> str:
+    """Seconds of one process, from what like runs took here before, divided by the processes that will share the work."""
+    import os
+
+    from losslab.training.cost import units
+    from losslab.training.engine import UNITS_PER_SECOND
+
+    root = str(chosen.data_root)
+    try:
+        work = sum(units(run, root) for run in planned.runs)
+    except InputError as problem:
+        return f"no estimate: {problem}"
+    speeds = _speeds(planned.runs, store, root, device)
+    if not speeds and device != "cpu":
+        return "no estimate: no run of these models was trained on this device yet"
+    speed = sorted(speeds)[len(speeds) // 2] if speeds else UNITS_PER_SECOND
+    processes = (chosen.workers or os.cpu_count() or 1) if device == "cpu" else 1
+    source = f"from {len(speeds)} like runs" if speeds else "a rough guess: nothing like it was trained here yet"
+    return (
+        f"about {duration(work / speed / processes)} with {processes} process{'es' if processes > 1 else ''} ({source})"
+    )
+
+
+def _speeds(runs: Sequence[Run], store: Store, root: str, device: str) -> list[float]:
+    from losslab.training.cost import units
+
+    like = {(run.data.name, run.model.name) for run in runs}
+    kind = device.partition(":")[0]
+    found = []
+    for record in store.records():
+        took = record.cost.get("seconds")
+        if (
+            took
+            and (record.run.data.name, record.run.model.name) in like
+            and record.provenance.get("device_type") == kind
+        ):
+            found.append(units(record.run, root) / float(took))
+            if len(found) >= 200:
+                break
+    return found

@@ -1,0 +1,115 @@
+"""The one style of all figures, and files that do not change from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from losslab.errors import InputError
+from losslab.papers.messages import near
+from losslab.report.looks import Look, keys, of, ramp, spread
+
+DPI = 150
+FORMATS = ("png", "svg", "pdf")
+GRID = "#E4E4E4"
+INK = "#333333"
+_NO_DATES: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+}
+_RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "semibold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "figure.titlesize": 11.5,
+    "figure.titleweight": "semibold",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 5.5,
+    "lines.markeredgewidth": 0.0,
+    "figure.dpi": 100,
+    "savefig.dpi": DPI,
+    "svg.hashsalt": "losslab",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def context() -> Iterator[None]:
+    """Matplotlib settings of all figures, for the time of drawing."""
+    with mpl.rc_context({**sns.axes_style("ticks"), **sns.plotting_context("notebook", font_scale=0.9), **_RC}):
+        yield
+
+
+def grid(count: int, *, columns: int = 3, width: float = 3.6, height: float = 2.8, share_y: bool = True, legend: bool = True) -> tuple[Figure, list[Axes]]:
+    """Figure with ``count`` panels in rows of ``columns``, and room on the right for a legend. Call inside `context`."""
+    across = max(1, min(columns, count))
+    down = -(-count // across)
+    figure = Figure(figsize=(width * across + (1.7 if legend else 0.3), height * down + 0.3), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False, sharex=False, sharey=share_y)
+    flat = list(axes.flat)
+    for axis in flat[count:]:
+        axis.remove()
+    kept = flat[:count]
+    for axis in kept:
+        sns.despine(ax=axis)
+    if share_y:
+        for number, axis in enumerate(kept):
+            axis.tick_params(labelleft=number % across == 0)
+    return figure, kept
+
+
+def first_column(axes: Sequence[Axes], columns: int) -> list[Axes]:
+    """Panels at the left edge."""
+    return [axis for number, axis in enumerate(axes) if number % max(1, min(columns, len(axes))) == 0]
+
+
+def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str | None = None) -> None:
+    """One legend for all panels, outside on the right."""
+    figure.legend(handles, labels, loc="outside right upper", title=title, alignment="left", handlelength=2.6, borderaxespad=0.2)
+
+
+def save(figure: Figure, path: Path, also: Sequence[str] = ()) -> list[Path]:
+    """Write the figure as PNG, and in the formats of ``also`` beside it. The same figure gives the same bytes: no dates, fixed ids."""
+    for form in also:
+        if form not in FORMATS:
+            raise InputError(near("figure format", form, FORMATS))
+    path = Path(path)
+    if path.suffix and path.suffix.removeprefix(".") not in FORMATS:
+        raise InputError(near("figure format", path.suffix.removeprefix("."), FORMATS))
+    wanted = dict.fromkeys([path.suffix.removeprefix(".") or "png", *also])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = []
+    with mpl.rc_context({"svg.hashsalt": _RC["svg.hashsalt"], "svg.fonttype": "path", "pdf.fonttype": 42}):
+        for form in wanted:
+            target = path.with_suffix(f".{form}")
+            figure.savefig(target, format=form, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata=_NO_DATES[form])
+            written.append(target)
+    return written
+
+
+__all__ = ["DPI", "FORMATS", "Look", "context", "grid", "keys", "legend", "of", "ramp", "save", "spread"]

@@ -1,0 +1,268 @@
+"""Tables with the published numbers beside the replicated ones.
+
+A table is kept in long form (`Table.data`): one row per cell and number, with everything that the text forms show. The text forms are in `render`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from losslab.errors import InputError
+from losslab.papers import metrics, results
+from losslab.papers.messages import near
+from losslab.papers.spec import KEYS, Value
+from losslab.report import published as numbers
+from losslab.report import render, words
+from losslab.report.stats import summarise
+
+NUMBERS = ("published", "published_std", "mean", "std", "n", "low", "high", "difference")
+COLUMNS = ("value", "metric", "reading", "unit", *NUMBERS, "runs", "diverged", "missing", "status", "best", "best_published", "data", "stand_in")
+STATUSES = ("done", "diverged", "missing", "not run")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells in long form, and how they are laid out."""
+
+    cells: pd.DataFrame
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    caption: str = ""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    digits: Mapping[str, int] = field(default_factory=dict)  # per value label
+    keyed: Mapping[str, str] = field(default_factory=dict)  # method -> key of its look
+
+    def data(self) -> pd.DataFrame:
+        """Long form: one row per cell and number."""
+        return self.cells.copy()
+
+    def wide(self, layout: str = "auto") -> pd.DataFrame:
+        """The table as text cells, as a frame."""
+        return render.wide(self, layout)
+
+    def markdown(self, layout: str = "auto") -> str:
+        """Markdown with the caption above."""
+        return render.markdown(self, layout)
+
+    def html(self, layout: str = "auto") -> str:
+        """Plain HTML: no scripts, no styles."""
+        return render.html(self, layout)
+
+    def latex(self, layout: str = "auto") -> str:
+        """LaTeX for the package booktabs."""
+        return render.latex(self, layout)
+
+    def csv(self) -> str:
+        """The long form as CSV text."""
+        return csv_text(self.cells)
+
+    def save(self, folder: Path, name: str) -> list[Path]:
+        """Write ``name``.csv, .md and .tex into the folder."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for suffix, text in ((".csv", self.csv()), (".md", self.markdown()), (".tex", self.latex())):
+            path = folder / f"{name}{suffix}"
+            path.write_text(text, encoding="utf-8")
+            written.append(path)
+        return written
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def __repr__(self) -> str:
+        done = int((self.cells["status"] == "done").sum())
+        return f"Table({done} of {len(self.cells)} cells)"
+
+
+def build(
+    frame: pd.DataFrame,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Value] | None = None,
+    published: pd.DataFrame | None = None,
+    titles: Mapping[str, str] | None = None,
+    order: Mapping[str, Sequence[Any]] | None = None,
+    best_over: Sequence[str] | None = None,
+    caption: str = "",
+    digits: int = 2,
+    metric: str = "test_acc",
+    reading: str = "last",
+) -> Table:
+    """Table of a results frame.
+
+    ``rows``, ``columns``: key columns. ``values``: the numbers of a cell, by default ``metric`` at ``reading``. ``published``: long form of
+    `published.read`; cells that only it has are shown too, as "not run". ``titles``: data set key -> title. ``order``: key -> its values in order, where
+    the frame's own order does not do. ``best_over``: keys over which the best is sought (default: method). Raises InputError where a cell would mix runs.
+    """
+    rows, columns = tuple(rows), tuple(columns)
+    for key in (*rows, *columns):
+        if key not in KEYS:
+            raise InputError(near("key", key, KEYS))
+    shown = [value if value.metric else value.model_copy(update={"metric": metric}) for value in (values or (Value(),))]
+    shown = [value if value.reading else value.model_copy(update={"reading": reading}) for value in shown]
+    labels = [value.label or (_label(value) if len(shown) > 1 else "") for value in shown]
+    if len(set(labels)) < len(labels):
+        raise InputError(f"two numbers of a table share the label {next(label for label in labels if labels.count(label) > 1)!r}")
+    keys = (*rows, *columns)
+    known = numbers.empty() if published is None else published
+    places = _places(frame, known, keys, order or {})
+    cells: list[dict[str, Any]] = []
+    for value, label in zip(shown, labels, strict=True):
+        part = _cells(frame, known, places, keys, value, label)
+        _mark_best(part, keys, best_over, value, digits)
+        cells += part
+    table = pd.DataFrame(cells, columns=[*keys, *COLUMNS])
+    return Table(
+        _typed(table), rows, columns, " ".join(filter(None, [caption, _legend(table, shown, frame, titles)])), dict(titles or {}),
+        {label: digits if value.digits is None else value.digits for value, label in zip(shown, labels, strict=True)},
+        dict(zip(frame["method"], frame["key"], strict=True)),
+    )  # fmt: skip
+
+
+def _label(value: Value) -> str:
+    text = metrics.describe(str(value.metric)).label
+    return text if str(value.metric).startswith("final.") else f"{text}, {words.reading(str(value.reading))}"
+
+
+def _places(frame: pd.DataFrame, known: pd.DataFrame, keys: tuple[str, ...], order: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Every combination of keys that the frame or the published numbers hold, in order."""
+    ours = [tuple(_clean(v) for v in row) for row in frame[list(keys)].itertuples(index=False, name=None)]
+    places = dict.fromkeys(ours)
+    if "experiment" not in keys:
+        for row in known[list(keys)].itertuples(index=False, name=None):
+            place = tuple(_clean(v) for v in row)
+            if not any(_matches(place, other) for other in places):
+                places[place] = None
+    ranks: dict[str, dict[Any, int]] = {}
+    for position, key in enumerate(keys):
+        wanted = [_clean(v) for v in order.get(key, ())]
+        seen = list(dict.fromkeys(place[position] for place in places))
+        if key == "noise_rate" and not wanted:
+            seen.sort(key=lambda rate: -1.0 if rate is None else float(rate))
+        ranks[key] = {v: i for i, v in enumerate(dict.fromkeys([*wanted, *seen]))}
+    return sorted(places, key=lambda place: tuple(ranks[key][v] for key, v in zip(keys, place, strict=True)))
+
+
+def _matches(loose: tuple[Any, ...], place: tuple[Any, ...]) -> bool:
+    """Whether a published row, whose empty fields match everything, belongs to a place."""
+    return all(a in (None, "") or a == b for a, b in zip(loose, place, strict=True))
+
+
+def _clean(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _cells(
+    frame: pd.DataFrame, known: pd.DataFrame, places: Sequence[tuple[Any, ...]], keys: tuple[str, ...], value: Value, label: str
+) -> list[dict[str, Any]]:
+    metric, reading = str(value.metric), str(value.reading)
+    described = metrics.describe(metric)
+    read = results.values(frame, metric, reading)
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for index, row in zip(frame.index, frame[list(keys)].itertuples(index=False, name=None), strict=True):
+        groups.setdefault(tuple(_clean(v) for v in row), []).append(index)
+    cells = []
+    for place in places:
+        at = dict(zip(keys, place, strict=True))
+        part = frame.loc[groups.get(place, [])]
+        part = part[~part.duplicated(["run", "status", "seed"]) | (part["run"] == "")]
+        _one_setting(part, at)
+        summary = summarise(read.loc[part.index])
+        number = numbers.lookup(known, at, value.published)
+        diverged, missing = int((part["status"] == "diverged").sum()), int((part["status"] == "missing").sum())
+        runs = int((part["status"] != "not run").sum())
+        cells.append({
+            **at, "value": label, "metric": metric, "reading": reading, "unit": described.unit,
+            "published": number.mean if number else math.nan, "published_std": number.std if number else math.nan,
+            "mean": summary.mean, "std": summary.std, "n": summary.n, "low": summary.low, "high": summary.high,
+            "difference": summary.mean - number.mean if number else math.nan,
+            "runs": runs, "diverged": diverged, "missing": missing,
+            "status": "done" if summary.n else "diverged" if diverged else "missing" if runs else "not run",
+            "data": ", ".join(dict.fromkeys(part["data"])), "stand_in": ", ".join(dict.fromkeys(text for text in part["stand_in"] if text)),
+        })  # fmt: skip
+    return cells
+
+
+def _one_setting(part: pd.DataFrame, at: Mapping[str, Any]) -> None:
+    """A cell averages over seeds and nothing else."""
+    trained = part[part["status"] != "not run"]
+    if trained["seed"].duplicated().any():
+        mixed = [key for key in KEYS if key not in at and trained[key].nunique(dropna=False) > 1]
+        cell = ", ".join(f"{key} {value}" for key, value in at.items())
+        raise InputError(f"the cell {cell} holds several runs per seed: put {' or '.join(mixed) or 'what differs'} into the rows or columns, or narrow `where`")
+
+
+def _mark_best(cells: list[dict[str, Any]], keys: tuple[str, ...], best_over: Sequence[str] | None, value: Value, digits: int) -> None:
+    """The best of every group of cells that differ in ``best_over`` alone; equals after rounding share the place."""
+    over = [key for key in (best_over or ("method",)) if key in keys]
+    if best_over is None and len({cell.get("method") for cell in cells}) < 2:
+        over = [key for key in ("method", "setting") if key in keys]
+    lower = value.lower_is_better if value.lower_is_better is not None else not metrics.describe(str(value.metric)).higher_is_better
+    sign = -1.0 if lower else 1.0
+    places = value.digits if value.digits is not None else digits
+    for mark, number in (("best", "mean"), ("best_published", "published")):
+        groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for cell in cells:
+            cell[mark] = False
+            if not math.isnan(cell[number]):
+                groups.setdefault(tuple(cell[key] for key in keys if key not in over), []).append(cell)
+        for group in groups.values():
+            if over and len(group) > 1:
+                top = max(round(sign * cell[number], places) for cell in group)
+                for cell in group:
+                    cell[mark] = round(sign * cell[number], places) == top
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    floats = [name for name in ("noise_rate", *NUMBERS) if name in table.columns and name != "n"]
+    table[floats] = table[floats].astype(float)
+    for name in ("n", "runs", "diverged", "missing"):
+        table[name] = table[name].astype("int64")
+    for name in ("best", "best_published"):
+        table[name] = table[name].astype(bool)
+    return table
+
+
+def _legend(table: pd.DataFrame, shown: Sequence[Value], frame: pd.DataFrame, titles: Mapping[str, str] | None) -> str:
+    """What the numbers are."""
+    parts = []
+    if len(shown) == 1:
+        described = metrics.describe(str(shown[0].metric))
+        how = "" if described.name.startswith("final.") else f", {words.reading(str(shown[0].reading))}"
+        parts.append(f"{described.axis}{how}.")
+    sizes = sorted(set(table.loc[table["n"] > 0, "n"]))
+    if sizes and sizes[-1] > 1:
+        count = f"{sizes[-1]} seeds" if len(sizes) == 1 else "the seeds (number in brackets where it differs)"
+        parts.append(f"Replicated: mean ± standard deviation over {count}, with Student's 95 % interval of the mean.")
+    elif sizes:
+        parts.append("Replicated: one seed, so no interval.")
+    if table["published"].notna().any():
+        parts.append("Published: the paper's numbers.")
+    else:
+        parts.append("The paper's numbers are not available.")
+    parts.append("Best per column in bold.")
+    parts.append(words.stand_ins(frame, titles))
+    return " ".join(filter(None, parts))
+
+
+def cost(frame: pd.DataFrame, by: Sequence[str] = ("dataset", "method")) -> pd.DataFrame:
+    """Seconds and device per cell, for files and pages; not for notebook text, as times differ from run to run."""
+    done = frame[frame["status"].isin(["done", "diverged"])].drop_duplicates([*by, "run"])
+    grouped = done.groupby(list(by), sort=False, dropna=False)
+    table = grouped.agg(
+        runs=("run", "size"), seconds=("seconds", "sum"), seconds_per_run=("seconds", "mean"), device=("device", lambda x: ", ".join(sorted(set(x))))
+    )
+    return table.round({"seconds": 2, "seconds_per_run": 3}).reset_index()
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """CSV with six significant digits after rounding noise away, the same on every machine."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -1,0 +1,41 @@
+"""What a training costs in arithmetic, for balancing the work and for the time that is left."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+
+from losslab import models
+from losslab.runs.spec import Run
+from losslab.training.problem import dataset_of
+
+BIG = 2e6  # multiply-adds per image from which a network fills a core alone and is not stacked on a CPU
+OVERHEAD = 1e5  # what one sample costs beside the network's arithmetic, in the same unit
+
+
+@lru_cache(maxsize=64)
+def _macs(
+    model: str, params: tuple[tuple[str, object], ...], in_shape: tuple[int, int, int], num_classes: int
+) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.random.fork_rng(devices=[]):
+        network = models.build(model, in_shape, num_classes, **dict(params)).eval()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(torch.zeros(1, *in_shape))
+    return counter.get_total_flops() / 2
+
+
+def macs(run: Run, root: str | None) -> float:
+    """Multiply-adds of one image's forward pass."""
+    dataset = dataset_of(run.data, root)
+    return _macs(run.model.name, tuple(sorted(run.model.params.items())), dataset.in_shape, dataset.num_classes)
+
+
+def units(run: Run, root: str | None) -> float:
+    """Work of one run: epochs x (3 x training samples + test samples) x cost of a forward pass, in multiply-adds."""
+    dataset = dataset_of(run.data, root)
+    samples = 3 * len(dataset.train_labels) + len(dataset.test_labels)
+    return run.recipe.epochs * samples * (macs(run, root) + OVERHEAD)

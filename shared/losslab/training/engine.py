@@ -1,0 +1,289 @@
+"""`train`: from a list of runs to a store that holds their records."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from losslab import heads, losses, models
+from losslab.errors import InputError
+from losslab.runs import Run, Store, fingerprint
+from losslab.training.checkpoint import Checkpoints
+from losslab.training.cost import BIG, macs, units
+from losslab.training.plan import CPU_WIDTH, Work, cohorts
+from losslab.training.pool import run_pool
+from losslab.training.problem import dataset_of, prepare
+from losslab.training.work import Report, Settings, do
+
+POOL_SECONDS = 6.0  # work shorter than this is not worth starting processes for
+UNITS_PER_SECOND = 8e9  # rough speed of one CPU core, for that decision only
+
+
+@dataclass
+class Progress:
+    """What is done, of how much."""
+
+    runs_done: int
+    runs_total: int
+    units_done: float
+    units_total: float
+    message: str = ""
+
+    @property
+    def share(self) -> float:
+        """Share of the work done, in [0, 1]."""
+        return min(1.0, self.units_done / self.units_total) if self.units_total else 1.0
+
+
+@dataclass
+class Summary:
+    """How a call of `train` ended. All fields hold run hashes."""
+
+    found: list[str] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+    diverged: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every requested run has a record."""
+        return not self.left
+
+
+@dataclass
+class Plan:
+    """What would be trained: parents before the runs that start from them."""
+
+    found: list[Run]
+    stages: list[list[Run]]
+    keep_weights: frozenset[str]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs to train."""
+        return [run for stage in self.stages for run in stage]
+
+
+def plan(runs: Sequence[Run], store: Store) -> Plan:
+    """Which of ``runs``, and which parents of theirs, have to be trained."""
+    todo = {run.hash: run for run in store.missing(runs)}
+    found = [run for key, run in {run.hash: run for run in runs}.items() if key not in todo]
+    keep = {run.parent.hash for run in runs if run.parent is not None}
+    level = list(todo.values())
+    while parents := {run.parent.hash: run.parent for run in level if run.parent is not None}:
+        keep |= set(parents)
+        level = store.missing(parents.values(), need_weights=frozenset(parents))
+        todo |= {run.hash: run for run in level}
+
+    def depth(run: Run) -> int:
+        return 0 if run.parent is None else 1 + depth(run.parent)
+
+    stages: dict[int, list[Run]] = {}
+    for run in todo.values():
+        stages.setdefault(depth(run), []).append(run)
+    return Plan(found, [stages[d] for d in sorted(stages)], frozenset(keep))
+
+
+def check(runs: Sequence[Run], root: str | None = None) -> None:
+    """Raises InputError for anything that a run names and that is not there or out of range, before any work starts."""
+    seen: set[str] = set()
+    for run in runs:
+        dataset = dataset_of(run.data, root)
+        parts = (run.loss, run.model, run.head, run.data, run.noise.model_copy(update={"seed": 0}))
+        key = repr(parts)
+        if key in seen:
+            continue
+        seen.add(key)
+        spec = losses.spec(run.loss.name)
+        arguments = {} if not spec.matrix else {"transition": torch.eye(dataset.num_classes)}
+        losses.build(run.loss.name, dataset.num_classes, **run.loss.params, **arguments)
+        models.describe(run.model.name)
+        if run.head.name != "linear" and run.head.name not in heads.names():
+            raise InputError(f"unknown head {run.head.name!r}; known: {', '.join(heads.names())}")
+        prepare(run, root)
+
+
+def resolve_device(device: str) -> str:
+    """ "auto" to "cuda" where there is one, else "cpu". Raises InputError for a device that is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(
+            f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device; use device: auto or cpu"
+        )
+    if device.split(":")[0] not in ("cpu", "cuda"):
+        raise InputError(f"unknown device {device!r}; allowed: auto, cpu, cuda, cuda:N")
+    return device
+
+
+@contextmanager
+def _graceful() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask for a stop at the next epoch; a second one stops at once. Only the main thread can do this."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    for s in before:
+        signal.signal(s, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+def train(
+    runs: Sequence[Run],
+    store: Store,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    root: str | Path | None = None,
+    budget: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Summary:
+    """Trains what the store lacks of ``runs`` (and of the runs that they start from).
+
+    Args:
+        runs: any runs; equal ones are trained once.
+        store: where the records go. Other processes may work on the same store.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        workers: processes on a CPU; None: one per core where the work is worth it. The numbers do not depend on it.
+        root: folder of the data sets; None: the default one.
+        budget: seconds after which no new epoch is begun; unfinished runs leave checkpoints.
+        progress: called with a `Progress` at most a few times a second.
+
+    Raises InputError for bad input before any work starts. The records do not depend on cohorts, workers or interruptions.
+    """
+    started = time.time()
+    where, data_root = resolve_device(device), None if root is None else str(root)
+    if workers is not None and workers < 1:
+        raise InputError(f"workers must be at least 1, not {workers}")
+    if budget is not None and budget <= 0:
+        raise InputError(f"the budget must be positive, not {budget:g} seconds")
+    planned = plan(runs, store)
+    check(planned.runs, data_root)
+    summary = Summary(found=[run.hash for run in planned.found])
+    state = Progress(0, len(planned.runs), 0.0, sum(units(run, data_root) for run in planned.runs))
+    deadline = None if budget is None else started + budget
+    settings = Settings(str(store.folder), where, data_root, deadline, planned.keep_weights)
+
+    def tick(done: float) -> None:
+        state.units_done += done
+        if progress is not None:
+            progress(state)
+
+    def note(report: Report) -> None:
+        summary.trained += report.trained
+        summary.diverged += report.diverged
+        state.runs_done += len(report.trained) + len(report.diverged)
+        if progress is not None:
+            progress(state)
+
+    with _graceful() as stop:
+        for stage in planned.stages:
+            _stage(stage, store, settings, workers, tick, note, stop)
+            if stop() or (deadline is not None and time.time() > deadline):
+                break
+    summary.left = [run.hash for run in store.missing(planned.runs)]
+    summary.seconds = time.time() - started
+    return summary
+
+
+def _stage(
+    stage: list[Run],
+    store: Store,
+    settings: Settings,
+    workers: int | None,
+    tick: Callable[[float], None],
+    note: Callable[[Report], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Trains runs that do not depend on each other; waits for those that another process is training."""
+    checkpoints = Checkpoints(store.folder)
+    begun = {run.hash: checkpoints.epoch(run.hash, fingerprint(run)) for run in stage}
+    count = workers or (os.cpu_count() or 1)
+    on_cpu = settings.device == "cpu"
+    works = cohorts(
+        stage,
+        workers=count if on_cpu else 1,
+        width=lambda run: _width(run, settings),
+        cost=lambda run: units(run, settings.root),
+        start=lambda run: begun[run.hash],
+    )
+    pooled = on_cpu and count > 1 and len(works) > 1 and (workers is not None or _seconds(works) > POOL_SECONDS)
+    waiting: set[str] = set()
+
+    def done(report: Report) -> None:
+        waiting.update(report.elsewhere)
+        note(report)
+
+    if pooled:
+        run_pool(works, settings, count, tick, done, stop)
+    else:
+        with _threads(1 if on_cpu and all(macs(w.runs[0], settings.root) < BIG for w in works) else None):
+            for work in works:
+                if stop() or (settings.deadline is not None and time.time() > settings.deadline):
+                    return
+                done(do(work, settings, lambda share, work=work: tick(share * work.units), stop))  # type: ignore[misc]
+    if waiting:
+        _wait([run for run in stage if run.hash in waiting], store, settings, workers, tick, note, stop)
+
+
+def _wait(
+    runs: list[Run],
+    store: Store,
+    settings: Settings,
+    workers: int | None,
+    tick: Callable[[float], None],
+    note: Callable[[Report], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Waits until other processes have finished ``runs``; takes over what they leave behind."""
+    while not stop() and (settings.deadline is None or time.time() < settings.deadline):
+        time.sleep(1.0)
+        left = store.missing(runs, need_weights=settings.keep_weights & {run.hash for run in runs})
+        if not left:
+            return
+        from losslab.runs.leases import Leases
+
+        free = Leases(store.folder).free(run.hash for run in left)
+        if free:
+            _stage([run for run in left if run.hash in free], store, settings, workers, tick, note, stop)
+
+
+def _width(run: Run, settings: Settings) -> int:
+    if settings.device == "cpu":
+        return 1 if macs(run, settings.root) >= BIG else CPU_WIDTH
+    return 64 if macs(run, settings.root) < BIG else 1
+
+
+def _seconds(works: Sequence[Work]) -> float:
+    return sum(work.units for work in works) / UNITS_PER_SECOND
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

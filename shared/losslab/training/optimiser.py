@@ -1,0 +1,83 @@
+"""SGD and Adam for M networks at once: every network has its own learning rate, weight decay, momentum and gradient norm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from losslab.runs.spec import Recipe
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's defaults, the only ones the papers use
+
+
+class Optimiser:
+    """Updates stacked parameters in place. No host synchronisation, so a step can be part of a CUDA graph.
+
+    Args:
+        views: one tensor ``(M, size)`` per parameter, sharing memory with it.
+        decays: which of them are subject to weight decay.
+        recipes: one per network; optimiser kind and Nesterov's form must agree.
+    """
+
+    def __init__(self, views: Sequence[Tensor], decays: Sequence[bool], recipes: Sequence[Recipe]) -> None:
+        first, device, dtype = recipes[0], views[0].device, views[0].dtype
+
+        def column(values: list[float]) -> Tensor:
+            return torch.tensor(values, dtype=dtype, device=device).unsqueeze(1)
+
+        self.views, self.decays = list(views), list(decays)
+        self.kind, self.nesterov = first.optimizer, first.nesterov
+        self.rate = column([r.lr for r in recipes])
+        self.momentum = column([r.momentum for r in recipes])
+        self.decay = column([r.weight_decay for r in recipes])
+        self.any_decay = any(r.weight_decay > 0 for r in recipes)
+        self.limit = column([float("inf") if r.clip_norm is None else r.clip_norm for r in recipes])
+        self.any_clip = any(r.clip_norm is not None for r in recipes)
+        self.first = [torch.zeros_like(v) for v in self.views]
+        self.second = [torch.zeros_like(v) for v in self.views] if self.kind == "adam" else []
+        self.steps = torch.zeros((), dtype=dtype, device=device)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold: tensors with the network axis first, and the step count."""
+        named = {f"first.{i}": t for i, t in enumerate(self.first)} | {
+            f"second.{i}": t for i, t in enumerate(self.second)
+        }
+        return named | {"steps": self.steps}
+
+    def clip(self, grads: Sequence[Tensor]) -> None:
+        """Scales each network's gradient to its norm limit, as torch.nn.utils.clip_grad_norm_ does for one network."""
+        if not self.any_clip:
+            return
+        norms = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads])
+        total = torch.linalg.vector_norm(norms, dim=0).unsqueeze(1)
+        scale = (self.limit / (total + 1e-6)).clamp(max=1.0)
+        for g in grads:
+            g.mul_(scale)
+
+    @torch.no_grad()
+    def step(self, grads: Sequence[Tensor]) -> None:
+        """One update; ``grads`` are ``(M, size)`` and are overwritten."""
+        self.clip(grads)
+        self.steps.add_(1)
+        if self.any_decay:
+            for p, g, decays in zip(self.views, grads, self.decays, strict=True):
+                if decays:
+                    g.addcmul_(p, self.decay)
+        if self.kind == "adam":
+            self._adam(grads)
+            return
+        negative = -self.rate
+        for p, g, m in zip(self.views, grads, self.first, strict=True):
+            m.mul_(self.momentum).add_(g)
+            p.addcmul_(torch.addcmul(g, m, self.momentum) if self.nesterov else m, negative)
+
+    def _adam(self, grads: Sequence[Tensor]) -> None:
+        beta1, beta2 = BETAS
+        rate = self.rate / (1 - beta1**self.steps)
+        root = (1 - beta2**self.steps).sqrt()
+        for p, g, m, v in zip(self.views, grads, self.first, self.second, strict=True):
+            m.lerp_(g, 1 - beta1)
+            v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+            p.sub_(rate * m / (v.sqrt() / root + EPSILON))
