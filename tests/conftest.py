@@ -34,8 +34,10 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_store(shared_folder: Path) -> Iterator[None]:
-    """Tests never read or write the user's run store, scratch results or results folder."""
-    names = {"LOSSLAB_STORE": str(shared_folder / "store"), "LOSSLAB_SCRATCH": str(shared_folder / "scratch")}
+    """Tests never read or write the user's run store, data, scratch results or results folder."""
+    places = {"LOSSLAB_STORE": "store", "LOSSLAB_SCRATCH": "scratch", "LOSSLAB_DATA": "data"}
+    names = {name: str(shared_folder / folder) for name, folder in places.items()}
+    (shared_folder / "data").mkdir(exist_ok=True)
     before = {name: os.environ.get(name) for name in (*names, "LOSSLAB_RESULTS")}
     os.environ.update(names)
     os.environ.pop("LOSSLAB_RESULTS", None)

@@ -8,14 +8,22 @@ from pathlib import Path
 from losslab.errors import InputError
 
 
-def root() -> Path:
-    """The repository: the folder that holds this package's `shared/`, or `LOSSLAB_ROOT` where the package is installed elsewhere."""
+def home() -> Path:
+    """The clone that holds this package's `shared/`, or `LOSSLAB_ROOT` where the package is installed elsewhere."""
     named = os.environ.get("LOSSLAB_ROOT")
     folder = Path(named).expanduser().resolve() if named else Path(__file__).resolve().parents[2]
     if not (folder / "replications").is_dir():
         hint = "LOSSLAB_ROOT names no such repository" if named else "set LOSSLAB_ROOT to a clone of the repository"
         raise InputError(f"{folder} has no folder replications/: {hint}")
     return folder
+
+
+def root() -> Path:
+    """The repository that is worked on: in a pipeline stage the one that DVC runs (its experiments may run in a copy), else `home`."""
+    running = os.environ.get("DVC_ROOT")
+    if running and (Path(running) / "replications").is_dir() and (Path(running) / "params.yaml").is_file():
+        return Path(running).resolve()
+    return home()
 
 
 def replication(slug: str) -> Path:
@@ -37,8 +45,8 @@ def results(slug: str) -> Path:
 
 
 def work() -> Path:
-    """Git-ignored working folder: run store, checkpoints, scratch results."""
-    return root() / ".losslab"
+    """Git-ignored working folder: run store, checkpoints, scratch results. Experiments in a copy share it."""
+    return home() / ".losslab"
 
 
 def store() -> Path:
@@ -58,9 +66,9 @@ def data(named: str | Path | None = None) -> Path:
     """The data folder: the given one, else `LOSSLAB_DATA`, else data/."""
     chosen = named or os.environ.get("LOSSLAB_DATA")
     if chosen is None:
-        return root() / "data"
+        return home() / "data"
     folder = Path(chosen).expanduser()
-    return folder if folder.is_absolute() else root() / folder
+    return folder if folder.is_absolute() else home() / folder
 
 
 def show(path: Path) -> str:

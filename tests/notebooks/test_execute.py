@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from losslab.errors import InputError
 from losslab.notebooks.execute import NotebookFailed, check_parameters, defaults, execute, read, refresh
 

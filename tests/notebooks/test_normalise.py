@@ -6,6 +6,7 @@ import copy
 
 import nbformat
 import pytest
+
 from losslab.notebooks.normalise import clean, dumps, leaks, normalise
 
 v4 = nbformat.v4
@@ -28,7 +29,10 @@ def executed(seed: int) -> nbformat.NotebookNode:
         ]
     cell = v4.new_code_cell("1", execution_count=7 + seed, outputs=outputs)
     cell.metadata.update(
-        tags=["keep"], execution={"shell.execute_reply": f"2026-01-0{seed}"}, papermill={"duration": seed}, collapsed=False
+        tags=["keep"],
+        execution={"shell.execute_reply": f"2026-01-0{seed}"},
+        papermill={"duration": seed},
+        collapsed=False,
     )
     book = v4.new_notebook(cells=[v4.new_markdown_cell("# title"), cell, v4.new_code_cell("not run")])
     book.metadata.update(

@@ -32,7 +32,12 @@ def normal(name: str) -> str:
 
 def locked(python: str = PYTHON) -> dict[str, str]:
     """Name -> version of the pins in requirements.lock that hold on Linux for a Python version."""
-    facts = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux", "platform_machine": "x86_64"}
+    facts = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "platform_machine": "x86_64",
+    }
     pins = {}
     for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith((" ", "#")):

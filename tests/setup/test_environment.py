@@ -74,7 +74,9 @@ def test_installed_versions_are_the_locked_ones() -> None:
 
 
 def test_make_help_names_every_target() -> None:
-    shown = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     for target in ("repro", "test", "lab", "lint", "lock", "notebooks"):
         assert f"make {target} " in shown
 

@@ -160,16 +160,22 @@ def doctor(data_root: DataOption = None) -> int:
     return command.doctor(data_root)
 
 
-@app.command(epilog=examples("losslab data", "losslab data --scale paper --data-root /data"))
+@app.command(
+    epilog=examples("losslab data", "losslab data mnist cifar10 --data-root /data", "losslab data --scale paper")
+)
 def data(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]", help="Data sets.", show_default="what the papers of params.yaml need"),
+    ] = None,
     scale: ScaleOption = None,
     data_root: DataOption = None,
     output: Annotated[Path | None, typer.Option(help="Write what was found (JSON).", show_default="none")] = None,
 ) -> int:
-    """Check, and where possible fetch, the data sets that the papers of params.yaml need at a scale."""
+    """Check data sets, and fetch those that may be downloaded."""
     from losslab.cli import data as command
 
-    return command.data(scale=scale, data_root=data_root, output=output)
+    return command.data(names or [], scale=scale, data_root=data_root, output=output)
 
 
 @app.command(epilog=examples("losslab losses", "losslab losses gce", "losslab losses nce+rce"))

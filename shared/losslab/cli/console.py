@@ -14,8 +14,8 @@ EVERY = 15.0  # seconds between two lines in a log
 
 
 def console() -> Console:
-    """Standard output; as wide as it must be where nobody watches."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    """Standard output; wide where it is no terminal, so that lines stay whole in a log."""
+    return Console(width=None if sys.stdout.isatty() else 200, soft_wrap=not sys.stdout.isatty(), highlight=False)
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -81,7 +81,7 @@ class Progress:
         spent = now - self._begun
         left = (
             f"about {duration(spent / share * (1 - share))} left"
-            if share > 0.01 or (share > 0 and spent > EVERY)
+            if share >= 0.02
             else ""
         )
         parts = [f"{done}/{self.total:g} {self.unit}".rstrip(), left, note[:60]]

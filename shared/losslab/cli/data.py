@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab.cli.console import console
-from losslab.cli.settings import open_paper, settle
-from losslab.runs.files import write_atomic
+from losslab.cli.settings import Settings, open_paper, settle
 
 if TYPE_CHECKING:
     from losslab.data import Dataset
     from losslab.runs import Run
 
 
-def data(*, scale: str | None, data_root: Path | None, output: Path | None) -> int:
+FETCHED = ("mnist", "fashion_mnist", "cifar10", "cifar100")  # what may be downloaded without asking anybody
+
+
+def data(names: Sequence[str], *, scale: str | None, data_root: Path | None, output: Path | None) -> int:
     """Load every data set once (which downloads what may be downloaded) and note what it holds."""
-    chosen = settle(scale=scale, data_root=data_root)
+    chosen = settle(scale=scale, data_root=data_root, make=True)
+    from losslab import data as library
+    from losslab.runs.files import write_atomic
+    from losslab.runs.spec import canonical
+
     out = console()
+    wanted = {canonical([name, {}]): (name, {}) for name in names} or dict(_needed(chosen))
     found: dict[str, Any] = {}
-    for slug in chosen.papers:
-        for cell in open_paper(slug).cells(chosen.scale):
-            for run in _with_parents(cell.run):
-                name = json.dumps([run.data.name, run.data.options], sort_keys=True)
-                if name in found:
-                    continue
-                loaded = _fetch(run.data.name, chosen.data_root, dict(run.data.options))
-                found[name] = _facts(loaded)
-                train, test = found[name]["train"], found[name]["test"]
-                out.print(
-                    f"{run.data.name}: {train} training and {test} test images, {loaded.num_classes} classes",
-                    markup=False,
-                )
+    for key, (name, options) in sorted(wanted.items()):
+        download = {"download": True} if name in FETCHED else {}
+        loaded = library.load(name, chosen.data_root, **options, **download)
+        found[key] = _facts(loaded)
+        train, test = found[key]["train"], found[key]["test"]
+        out.print(f"{name}: {train} training and {test} test images, {loaded.num_classes} classes", markup=False)
     if output is not None:
         text = json.dumps({"scale": chosen.scale, "sets": found}, indent=1, sort_keys=True) + "\n"
         write_atomic(output.resolve(), text.encode())
     return 0
+
+
+def _needed(chosen: Settings) -> Iterator[tuple[str, tuple[str, dict[str, Any]]]]:
+    """Data set and options of every run of the papers at this scale."""
+    from losslab.runs.spec import canonical
+
+    for slug in chosen.papers:
+        for cell in open_paper(slug).cells(chosen.scale):
+            for run in _with_parents(cell.run):
+                yield canonical([run.data.name, run.data.options]), (run.data.name, dict(run.data.options))
 
 
 def _with_parents(run: Run) -> Iterator[Run]:
@@ -47,19 +56,6 @@ def _with_parents(run: Run) -> Iterator[Run]:
     while current is not None:
         yield current
         current = current.parent
-
-
-def _fetch(name: str, root: Path, options: dict[str, Any]) -> Dataset:
-    from losslab import data as library
-    from losslab.data import vision
-
-    if "download" in inspect.signature(vision.load).parameters and name in _downloadable():
-        options["download"] = True
-    return library.load(name, root, **options)
-
-
-def _downloadable() -> tuple[str, ...]:
-    return ("mnist", "fashion_mnist", "cifar10", "cifar100", "cifar10n", "cifar100n")
 
 
 def _facts(loaded: Dataset) -> dict[str, Any]:

@@ -7,8 +7,11 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rich.console import Console
+
 from losslab import paths
-from losslab.cli.console import console, table
+from losslab.cli.console import console
+from losslab.cli.data import FETCHED
 from losslab.cli.settings import settle
 
 GIB = 1024**3
@@ -52,29 +55,27 @@ def _memory() -> int | None:
         return None
 
 
-def _devices(out: object) -> bool:
+def _devices(out: Console) -> bool:
     import torch
 
-    say = out.print  # type: ignore[attr-defined]
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
-        say(f"cuda:{index}: {facts.name}, {facts.total_memory / GIB:.0f} GiB", markup=False)
+        out.print(f"cuda:{index}: {facts.name}, {facts.total_memory / GIB:.0f} GiB", markup=False)
     if torch.cuda.device_count():
         return True
     if torch.version.cuda is None:
-        say("no GPU: this is a CPU build of torch", markup=False)
+        out.print("no GPU: this is a CPU build of torch", markup=False)
     else:
-        say("no GPU that torch can use", markup=False)
+        out.print("no GPU that torch can use", markup=False)
     return False
 
 
-def _data(out: object, root: Path) -> None:
+def _data(out: Console, root: Path) -> None:
     from losslab import data
 
-    shown = table("data set", "there", "what it is", "how to get it")
+    out.print(f"data sets in {paths.show(root)}:", markup=False)
     for status in data.available(root):
-        how = "" if status.ready else f"{status.get}{f' ({status.size})' if status.size else ''}"
-        shown.add_row(status.name, "yes" if status.ready else "no", status.about, how)
-    say = out.print  # type: ignore[attr-defined]
-    say(f"data sets in {paths.show(root)}", markup=False)
-    say(shown)
+        out.print(f"  {status.name:<16} {'there' if status.ready else 'missing':<8} {status.about}", markup=False)
+        if not status.ready:
+            fetch = f"losslab data {status.name}" if status.name in FETCHED else status.get
+            out.print(f"{'':<18} get: {fetch}{f' ({status.size})' if status.size else ''}", markup=False)

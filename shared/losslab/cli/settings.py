@@ -34,14 +34,18 @@ def settle(
     device: str | None = None,
     workers: int | None = None,
     data_root: Path | None = None,
+    make: bool = False,
 ) -> Settings:
-    """Check the options, fill in the rest from params.yaml, and let every process below see the data folder."""
+    """Check the options, fill in the rest from params.yaml, and let every process below see the data folder.
+
+    A data folder that was named has to be there, unless `make` allows to create it.
+    """
     base = params.load()
     for name, value in (("--seeds", seeds), ("--workers", workers)):
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}, but must be 1 or more")
     folder = paths.data(data_root.resolve() if data_root is not None else base.data_root)
-    if data_root is not None and not folder.is_dir():
+    if data_root is not None and not make and not folder.is_dir():
         raise InputError(f"--data-root: no folder {folder}")
     os.environ["LOSSLAB_DATA"] = str(folder)
     return Settings(

@@ -40,6 +40,7 @@ def train(
     cells = open_paper(paper).cells(chosen.scale, only=only, seeds=chosen.seeds)
     if not cells:
         raise InputError(f"{paper} has nothing to train at scale {chosen.scale}" + (f" for {only!r}" if only else ""))
+    check_losses(cells)
     from losslab.runs import Store
 
     store = Store(paths.store())
@@ -53,6 +54,15 @@ def train(
         rows = frames.export(cells, store, output.resolve())
         console().print(f"{rows} rows written to {paths.show(output)}", markup=False)
     return code
+
+
+def check_losses(cells: Sequence[Cell]) -> None:
+    """Refuse hyper-parameters out of their range before any data set is loaded."""
+    from losslab import losses
+    from losslab.runs.spec import canonical
+
+    for part in {canonical(cell.run.loss.content()): cell.run.loss for cell in cells}.values():
+        losses.spec(part.name).resolve(part.params)
 
 
 def run(title: str, cells: Sequence[Cell], store: Store, chosen: Settings, limit: float | None = None) -> Summary:

@@ -1,8 +1,8 @@
 """Data sets in memory: embedded ones, the papers' own, and any tree of images; batched augmentation on the device."""
 
-from losslab.data.dataset import DataStatus, Dataset
+from losslab.data.dataset import Dataset, DataStatus
+from losslab.data.normalisation import Stats, standardise, statistics
 from losslab.data.registry import available, data_root, flip_map_for, load, names
-from losslab.data.statistics import Stats, standardise, statistics
 
 __all__ = [
     "DataStatus",

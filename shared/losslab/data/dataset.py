@@ -37,9 +37,13 @@ class Dataset:
         for part in ("train", "test"):
             images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
             if images.ndim != 4 or images.dtype != torch.uint8:
-                raise InputError(f"{self.name}: {part} images must be (n, C, H, W) uint8, not {tuple(images.shape)} {images.dtype}")
+                raise InputError(
+                    f"{self.name}: {part} images must be (n, C, H, W) uint8, not {tuple(images.shape)} {images.dtype}"
+                )
             if labels.shape != images.shape[:1] or labels.dtype != torch.int64:
-                raise InputError(f"{self.name}: {part} labels must be ({len(images)},) int64, not {tuple(labels.shape)} {labels.dtype}")
+                raise InputError(
+                    f"{self.name}: {part} labels must be ({len(images)},) int64, not {tuple(labels.shape)} {labels.dtype}"
+                )
             if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
                 raise InputError(f"{self.name}: {part} labels must lie in [0, {self.num_classes})")
         if self.train_images.shape[1:] != self.test_images.shape[1:]:

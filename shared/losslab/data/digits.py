@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from losslab.data.dataset import DataStatus, Dataset, channel_statistics
+from losslab.data.dataset import Dataset, DataStatus, channel_statistics
 from losslab.errors import InputError
 from losslab.seeding import generator
 
@@ -54,4 +54,6 @@ def load(root: Path, split_seed: int = 0) -> Dataset:
 
 def status(root: Path) -> DataStatus:
     """Always ready."""
-    return DataStatus("digits", True, "scikit-learn's 1,797 digits, 8x8, 10 classes", size="in the package scikit-learn")
+    return DataStatus(
+        "digits", True, "scikit-learn's 1,797 digits, 8x8, 10 classes", size="in the package scikit-learn"
+    )

@@ -102,7 +102,10 @@ def _parts(path: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     train, test = _tree(path / "train"), _tree(test_folder)
     if len(train) < 2 or not all(train.values()) or not any(test.values()):
         empty = next((name for name, files in train.items() if not files), None)
-        raise InputError(f"{path}: " + (f"class {empty!r} has no training image" if empty else f"needs images of two classes: {layout}"))
+        raise InputError(
+            f"{path}: "
+            + (f"class {empty!r} has no training image" if empty else f"needs images of two classes: {layout}")
+        )
     if strange := sorted(set(test) - set(train)):
         raise InputError(f"{test_folder} has classes that {path / 'train'} lacks: {', '.join(strange[:5])}")
     return train, test
@@ -127,7 +130,9 @@ def load(path: Path, root: Path, size: Any = None, grey: bool = False, superclas
         return {part: decode_all([f for f, _ in entries], shape, grey) for part, entries in files.items()}
 
     listing = listing_digest([f for entries in files.values() for f, _ in entries], path)
-    images = cache.cached(root, f"imagefolder-{path.resolve().name}", {"version": 1, "files": listing, "size": shape, "grey": grey}, make)
+    images = cache.cached(
+        root, f"imagefolder-{path.resolve().name}", {"version": 1, "files": listing, "size": shape, "grey": grey}, make
+    )
     labels = {part: torch.tensor([i for _, i in entries], dtype=torch.int64) for part, entries in files.items()}
     mean, std = channel_statistics(images["train"])
     groups = None if superclass is None else torch.as_tensor(superclass, dtype=torch.int64)

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import torch
 
 from losslab.data import cache
-from losslab.data.dataset import DataStatus, Dataset
+from losslab.data.dataset import Dataset, DataStatus
 from losslab.data.folder import check_size, decode_all, listing_digest
-from losslab.data.statistics import CONSTANTS
-from losslab.errors import InputError
-from losslab.noise._checks import near
+from losslab.data.normalisation import CONSTANTS
+from losslab.errors import InputError, near
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,9 @@ class FileIndex:
     source: str
     extra: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
-    def decode(self, split: str, size: Any, indices: Sequence[int] | None = None, threads: int | None = None) -> torch.Tensor:
+    def decode(
+        self, split: str, size: Any, indices: Sequence[int] | None = None, threads: int | None = None
+    ) -> torch.Tensor:
         """Images ``(n, 3, H, W)`` uint8 of a split, or of some of its positions; ``size``: a side or (height, width)."""
         if split not in self.splits:
             raise InputError(near(f"split of {self.name}", split, self.splits))
@@ -53,7 +54,9 @@ class FileIndex:
 def _need(path: Path, name: str) -> Path:
     if not path.exists():
         chosen = _SETS[name]
-        raise InputError(f"{chosen.title}: {path} is missing. Get {chosen.get}; put it as {chosen.layout.format(folder=chosen.folder)}")
+        raise InputError(
+            f"{chosen.title}: {path} is missing. Get {chosen.get}; put it as {chosen.layout.format(folder=chosen.folder)}"
+        )
     return path
 
 
@@ -90,7 +93,12 @@ def _webvision(folder: Path, name: str) -> FileIndex:
         synsets.append(synset)
         names.append(words.split(",")[0] or synset)
     if (other := folder / "ilsvrc12" / "val").is_dir():
-        files = [(str(f.relative_to(folder)), i) for i, s in enumerate(synsets) for f in sorted((other / s).glob("*")) if f.is_file()]
+        files = [
+            (str(f.relative_to(folder)), i)
+            for i, s in enumerate(synsets)
+            for f in sorted((other / s).glob("*"))
+            if f.is_file()
+        ]
         splits["ilsvrc12"] = _split(folder, files, name)
     return FileIndex(name, folder, splits, len(names), tuple(names), "WebVision-mini (Google, first 50 classes)")
 
@@ -101,7 +109,9 @@ def _clothing1m(folder: Path, name: str) -> FileIndex:
     noisy, clean = (dict(_pairs(lists / f"{kind}_label_kv.txt", name)) for kind in ("noisy", "clean"))
 
     def part(keys: str, labels: dict[str, int]) -> Split:
-        names = [k for k in _need(lists / f"{keys}_key_list.txt", name).read_text(encoding="utf-8").split("\n") if k.strip()]
+        names = [
+            k for k in _need(lists / f"{keys}_key_list.txt", name).read_text(encoding="utf-8").split("\n") if k.strip()
+        ]
         if missing := next((k for k in names if k.strip() not in labels), None):
             raise InputError(f"Clothing1M: {missing} of {keys}_key_list.txt has no label")
         return _split(folder, [(k.strip(), labels[k.strip()]) for k in names], name)
@@ -121,13 +131,16 @@ def _imagenet_lt(folder: Path, name: str) -> FileIndex:
     """The published lists over ImageNet's train and val folders."""
     splits = {p: _split(folder, _pairs(folder / f"ImageNet_LT_{p}.txt", name), name) for p in ("train", "val", "test")}
     count = int(splits["train"].labels.max()) + 1
-    synsets = {int(label): file.parent.name for file, label in zip(splits["train"].files, splits["train"].labels, strict=True)}
+    synsets = {
+        int(label): file.parent.name for file, label in zip(splits["train"].files, splits["train"].labels, strict=True)
+    }
     return FileIndex(name, folder, splits, count, tuple(synsets.get(i, str(i)) for i in range(count)), "ImageNet-LT")
 
 
 def _inaturalist(folder: Path, name: str) -> FileIndex:
     """The published annotations ``train2018.json`` and ``val2018.json`` over ``train_val2018``."""
-    splits, names = {}, {}
+    splits: dict[str, Split] = {}
+    names: dict[int, str] = {}
     for part, file in (("train", "train2018.json"), ("test", "val2018.json")):
         content = json.loads(_need(folder / file, name).read_text(encoding="utf-8"))
         files = {image["id"]: image["file_name"] for image in content["images"]}
@@ -146,7 +159,8 @@ def _market1501(folder: Path, name: str) -> FileIndex:
 
     Junk boxes (person -1) are left out, as the benchmark's evaluation does.
     """
-    splits, names = {}, ()
+    splits: dict[str, Split] = {}
+    names: tuple[str, ...] = ()
     for part, sub in (("train", "bounding_box_train"), ("query", "query"), ("gallery", "bounding_box_test")):
         found = [(f, m) for f in sorted(_need(folder / sub, name).glob("*.jpg")) if (m := _PERSON.match(f.name))]
         people = [(f"{sub}/{f.name}", int(m[1]), int(m[2])) for f, m in found if m[1] != "-1"]
@@ -160,13 +174,19 @@ def _market1501(folder: Path, name: str) -> FileIndex:
 
 def _lfw(folder: Path, name: str) -> FileIndex:
     """All images by person (split "test"), and the verification pairs of ``pairs.txt``."""
-    base = next((folder / sub for sub in ("lfw", "lfw_funneled", "lfw-deepfunneled") if (folder / sub).is_dir()), folder / "lfw")
+    base = next(
+        (folder / sub for sub in ("lfw", "lfw_funneled", "lfw-deepfunneled") if (folder / sub).is_dir()), folder / "lfw"
+    )
     _need(base, name)
     people = sorted(d.name for d in base.iterdir() if d.is_dir())
     entries = [(f"{p}/{f.name}", i) for i, p in enumerate(people) for f in sorted((base / p).glob("*.jpg"))]
     split = _split(base, entries, name)
     place = {file: i for i, (file, _) in enumerate(entries)}
-    lines = [line.split() for line in _need(folder / "pairs.txt", name).read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [
+        line.split()
+        for line in _need(folder / "pairs.txt", name).read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     folds, each = (int(lines[0][0]), int(lines[0][1])) if len(lines[0]) == 2 else (1, 0)
     pairs, same = [], []
     for number, words in enumerate(lines[1:], 2):
@@ -179,7 +199,9 @@ def _lfw(folder: Path, name: str) -> FileIndex:
         pairs.append([place[e] for e in ends])
         same.append(int(len(words) == 3))
     if len(pairs) != 2 * folds * each:
-        raise InputError(f"{folder / 'pairs.txt'} announces {folds} folds of {each} + {each} pairs, but holds {len(pairs)} pairs")
+        raise InputError(
+            f"{folder / 'pairs.txt'} announces {folds} folds of {each} + {each} pairs, but holds {len(pairs)} pairs"
+        )
     extra = {
         "pairs": torch.tensor(pairs, dtype=torch.int64),
         "same": torch.tensor(same, dtype=torch.int64),
@@ -214,7 +236,7 @@ _SETS: dict[str, _Set] = {
     ),
     "imagenet-lt": _Set(
         "ImageNet-LT", "imagenet-lt", _imagenet_lt, "a long-tailed choice of 115,846 ImageNet images, 1,000 classes",
-        "ILSVRC12 (image-net.org, after registration) and the lists ImageNet_LT_train.txt, _val, _test (github.com/zhmiao/OpenLongTailRecognition-OLTR)",
+        "ILSVRC12 (image-net.org, after registration) and the lists ImageNet_LT_{train,val,test}.txt of OLTR (github.com/zhmiao)",
         "{folder}/ImageNet_LT_train.txt (and _val, _test), {folder}/train/<synset>/*.JPEG, {folder}/val/*.JPEG (links will do)",
         "145 GB with all of ILSVRC12",
     ),
@@ -295,4 +317,11 @@ def status(name: str, root: Path) -> DataStatus:
     chosen = _SETS[name]
     ready = (root / chosen.folder).is_dir()
     layout = chosen.layout.format(folder=chosen.folder)
-    return DataStatus(name, ready, chosen.about, root / chosen.folder, "" if ready else f"{chosen.get}; put it as {layout}", chosen.size)
+    return DataStatus(
+        name,
+        ready,
+        chosen.about,
+        root / chosen.folder,
+        "" if ready else f"{chosen.get}; put it as {layout}",
+        chosen.size,
+    )

@@ -7,6 +7,7 @@ exponential or library reduction over floats), so the images are the same bytes 
 """
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from losslab.data import cache
-from losslab.data.dataset import DataStatus, Dataset, channel_statistics
+from losslab.data.dataset import Dataset, DataStatus, channel_statistics
 from losslab.data.glyph_outlines import CANVAS, FONTS, masks
 from losslab.errors import InputError
 from losslab.seeding import generator
@@ -36,7 +37,7 @@ class Look:
     scale: tuple[float, float] = (0.85, 1.15)
     rotation: float = 0.08  # tangent of half the angle, twice: nearly radians
     shear: float = 0.05  # every entry of the warp
-    shift: float = 1.75
+    shift: float = 2.0
     background: float = 0.4  # from 0 to this
     contrast: tuple[float, float] = (0.5, 1.0)
     clutter: float = 0.4  # strength of a random bar, from 0 to this share of the contrast
@@ -79,7 +80,9 @@ def _blurred(ink: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return levels
 
 
-def _warped(ink: NDArray[np.float32], which: NDArray[np.int64], look: Look, rng: np.random.Generator) -> NDArray[np.float32]:
+def _warped(
+    ink: NDArray[np.float32], which: NDArray[np.int64], look: Look, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Masks ``ink[which]`` (n, 64, 64) under random affine maps, reduced to 16x16: (n, 16, 16) in [0, 1]."""
     n = len(which)
     size = _between(rng, n, *look.scale)
@@ -88,9 +91,16 @@ def _warped(ink: NDArray[np.float32], which: NDArray[np.int64], look: Look, rng:
     cos, sin = (np.float32(1) - half * half) / norm, np.float32(2) * half / norm
     a, b, c, d = _bell(rng, 4, n) * np.float32(look.shear)
     dx, dy = _bell(rng, 2, n) * np.float32(look.shift)
-    m00, m01, m10, m11 = cos * (1 + a) - sin * c, cos * b - sin * (1 + d), sin * (1 + a) + cos * c, sin * b + cos * (1 + d)
+    m00, m01, m10, m11 = (
+        cos * (1 + a) - sin * c,
+        cos * b - sin * (1 + d),
+        sin * (1 + a) + cos * c,
+        sin * b + cos * (1 + d),
+    )
     fine = 2 * SIZE
-    place = ((np.arange(fine, dtype=np.float32) + np.float32(0.5)) / np.float32(fine) - np.float32(0.5)) * np.float32(CANVAS)
+    place = ((np.arange(fine, dtype=np.float32) + np.float32(0.5)) / np.float32(fine) - np.float32(0.5)) * np.float32(
+        CANVAS
+    )
     u, v = place[None, None, :], place[None, :, None]
     middle, last = np.float32(CANVAS / 2 - 0.5), np.float32(CANVAS - 1.001)
     x = m00[:, None, None] * u + m01[:, None, None] * v + (middle + dx)[:, None, None]
@@ -114,18 +124,27 @@ def _bars(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
     nx, ny = direction[0] / length, direction[1] / length
     offset = _between(rng, n, -7.5, 7.5)
     place = np.arange(SIZE, dtype=np.float32) - np.float32(SIZE / 2 - 0.5)
-    far = np.abs(nx[:, None, None] * place[None, None, :] + ny[:, None, None] * place[None, :, None] - offset[:, None, None])
+    far = np.abs(
+        nx[:, None, None] * place[None, None, :] + ny[:, None, None] * place[None, :, None] - offset[:, None, None]
+    )
     return np.clip(np.float32(1.25) - far, 0, 1)
+
+
+@lru_cache(maxsize=2)
+def _ink(characters: str) -> NDArray[np.float32]:
+    """Blurred masks with an empty border, (blur, character, font) in the first axis: ``(n, 64, 64)``."""
+    levels = np.stack(_blurred(masks(characters).reshape(-1, CANVAS, CANVAS)))
+    levels[..., 0, :] = levels[..., -1, :] = levels[..., :, 0] = levels[..., :, -1] = 0
+    return levels.reshape(-1, CANVAS, CANVAS)
 
 
 def draw(characters: str, per_class: int, rng: np.random.Generator, look: Look) -> NDArray[np.uint8]:
     """Images ``(characters x per_class, 16, 16)`` uint8, class by class."""
-    levels = np.stack(_blurred(masks(characters).reshape(-1, CANVAS, CANVAS)))
-    levels[..., 0, :] = levels[..., -1, :] = levels[..., :, 0] = levels[..., :, -1] = 0
-    ink = levels.reshape(-1, CANVAS, CANVAS)  # (blur, character, font) in one axis
+    ink = _ink(characters)
+    levels = len(ink) // (len(characters) * len(FONTS))
     images = []
     for c in range(len(characters)):
-        font, blur = rng.integers(len(FONTS), size=per_class), rng.integers(len(levels), size=per_class)
+        font, blur = rng.integers(len(FONTS), size=per_class), rng.integers(levels, size=per_class)
         shape = _warped(ink, (blur * len(characters) + c) * len(FONTS) + font, look, rng)
         ground = _between(rng, per_class, 0, look.background)[:, None, None]
         contrast = _between(rng, per_class, *look.contrast)[:, None, None]
@@ -175,7 +194,10 @@ def load(
         }
 
     images = cache.cached(
-        root, name, {"version": VERSION, "characters": characters + HELD_OUT, "seed": seed, **sizes, **asdict(look)}, make
+        root,
+        name,
+        {"version": VERSION, "characters": characters + HELD_OUT, "seed": seed, **sizes, **asdict(look)},
+        make,
     )
     train = images["train"].unsqueeze(1)
     mean, std = channel_statistics(train)

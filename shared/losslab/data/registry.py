@@ -2,18 +2,14 @@
 
 import importlib
 import inspect
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import losslab
-from losslab.data.dataset import DataStatus, Dataset
-from losslab.errors import InputError
-from losslab.noise._checks import near
-
-ROOT_VARIABLE = "LOSSLAB_DATA"
+from losslab import paths
+from losslab.data.dataset import Dataset, DataStatus
+from losslab.errors import InputError, near
 
 
 @dataclass(frozen=True)
@@ -51,20 +47,22 @@ def names() -> tuple[str, ...]:
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder of data sets: ``root``, else the environment's LOSSLAB_DATA, else ``data`` in the repository or here."""
+    """The folder of data sets: ``root``, else the environment's LOSSLAB_DATA, else ``data`` in the repository, else here."""
     if root is not None:
         return Path(root).expanduser()
-    if value := os.environ.get(ROOT_VARIABLE):
-        return Path(value).expanduser()
-    repository = Path(losslab.__file__).resolve().parents[2]
-    return repository / "data" if (repository / "pyproject.toml").is_file() else Path.cwd() / "data"
+    try:
+        return paths.data()
+    except InputError:  # the package is installed outside its repository
+        return Path.cwd() / "data"
 
 
 def _call(function: Callable[..., Any], name: str, bound: tuple[Any, ...], options: dict[str, Any]) -> Any:
     allowed = list(inspect.signature(function).parameters)[len(bound) :]
     for option in options:
         if option not in allowed:
-            raise InputError(near(f"option of data set {name!r}", option, allowed) if allowed else f"{name!r} takes no options")
+            raise InputError(
+                near(f"option of data set {name!r}", option, allowed) if allowed else f"{name!r} takes no options"
+            )
     return function(*bound, **options)
 
 
@@ -80,7 +78,9 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Dataset:
     if name.startswith(FOLDER):
         from losslab.data import folder
 
-        result = _call(folder.load, name, (Path(name[len(FOLDER) :]).expanduser(), base), options)
+        place = Path(name[len(FOLDER) :]).expanduser()
+        # A relative path is meant below the data root, so that a run's description is the same on every machine.
+        result = _call(folder.load, name, (place if place.is_absolute() else base / place, base), options)
     elif name in _SETS:
         entry = _SETS[name]
         function = importlib.import_module(entry.module).load

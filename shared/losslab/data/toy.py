@@ -6,14 +6,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from losslab.data.dataset import DataStatus, Dataset, channel_statistics
+from losslab.data.dataset import Dataset, DataStatus, channel_statistics
 from losslab.errors import InputError
 from losslab.seeding import generator
 
 _ABOUT = {"toy-blobs": "round clouds of points in the plane", "toy-circle": "a disc inside a ring, two classes"}
 
 
-def _blobs(n: int, num_classes: int, spread: float, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _blobs(
+    n: int, num_classes: int, spread: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     labels = np.arange(n) % num_classes
     angle = 2 * np.pi * np.arange(num_classes) / num_classes
     centres = 0.6 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -28,7 +30,13 @@ def _circle(n: int, spread: float, rng: np.random.Generator) -> tuple[NDArray[np
 
 
 def load(
-    name: str, root: Path, train: int = 512, test: int = 1024, num_classes: int = 4, spread: float | None = None, seed: int = 0
+    name: str,
+    root: Path,
+    train: int = 512,
+    test: int = 1024,
+    num_classes: int = 4,
+    spread: float | None = None,
+    seed: int = 0,
 ) -> Dataset:
     """Points in [-1, 1]^2 as two channels of a 1x1 image, value = 255 (x + 1) / 2.
 
@@ -36,7 +44,9 @@ def load(
     two classes, whatever ``num_classes``; ``spread``: deviation of the radius, 0.05 if None.
     """
     if train < num_classes or test < num_classes or not 2 <= num_classes <= 64:
-        raise InputError(f"toy sets need 2 to 64 classes and a point of each: got {num_classes} classes, {train} and {test} points")
+        raise InputError(
+            f"toy sets need 2 to 64 classes and a point of each: got {num_classes} classes, {train} and {test} points"
+        )
     parts = {}
     for part, n in (("train", train), ("test", test)):
         rng = generator("data", name, part, seed)

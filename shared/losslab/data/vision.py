@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from losslab.data.dataset import DataStatus, Dataset
-from losslab.data.statistics import CONSTANTS
+from losslab.data.dataset import Dataset, DataStatus
+from losslab.data.normalisation import CONSTANTS
 from losslab.errors import InputError
 from losslab.noise.flips import CIFAR100_SUPERCLASS
 from losslab.noise.human import COLUMNS, read_human_labels
@@ -93,7 +93,9 @@ def _human_labels(name: str, root: Path, human_file: str | Path | None, clean: t
             raise InputError(f"column {column!r} of {path} holds {len(labels)} labels for {len(clean)} images")
         found[column] = labels
     if not torch.equal(found.pop("clean_label"), clean):
-        raise InputError(f"clean_label of {path} differs from the labels of {_base(name)}: the images are in another order")
+        raise InputError(
+            f"clean_label of {path} differs from the labels of {_base(name)}: the images are in another order"
+        )
     return {f"human_{column}": labels for column, labels in found.items()}
 
 

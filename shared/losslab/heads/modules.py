@@ -39,7 +39,7 @@ class LinearHead(Head):
         self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, features: Tensor) -> Tensor:
-        logits = features @ self.weight.mT
+        logits = _products(features, self.weight)
         return logits if self.bias is None else logits + self.bias.unsqueeze(-2)
 
 
@@ -66,7 +66,7 @@ class CosineHead(Head):
             weight = F.normalize(weight, dim=-1)
         if self.normalise != "prototypes":
             features = F.normalize(features, dim=-1)
-        return self.scale[..., None, None] * (features @ weight.mT)
+        return self.scale[..., None, None] * _products(features, weight)
 
     def extra_repr(self) -> str:
         return f"normalise={self.normalise!r}"
@@ -101,7 +101,7 @@ class AnchoredHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         if self.normalise:
             features = F.normalize(features, dim=-1)
-        return self.scale[..., None, None] * (features @ self.prototypes.mT)
+        return self.scale[..., None, None] * _products(features, self.prototypes)
 
     def extra_repr(self) -> str:
         return f"normalise={self.normalise}"
@@ -133,7 +133,7 @@ class LWSHead(Head):
         self.scales = nn.Parameter(torch.ones(num_classes))
 
     def forward(self, features: Tensor) -> Tensor:
-        logits = features @ self.weight.mT + self.bias.unsqueeze(-2)
+        logits = _products(features, self.weight) + self.bias.unsqueeze(-2)
         return logits * self.scales.unsqueeze(-2)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -158,7 +158,7 @@ class TauNormHead(Head):
 
     def forward(self, features: Tensor) -> Tensor:
         norms = self.weight.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(self.weight.dtype).tiny)
-        return features @ (self.weight / norms ** self.tau[..., None, None]).mT
+        return _products(features, self.weight / norms ** self.tau[..., None, None])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         _from_anchored(state_dict, prefix)
@@ -189,7 +189,12 @@ class NCMHead(nn.Module):
         self.means.copy_(onehot.mT @ features / counts)
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.normalize(features, dim=-1) @ F.normalize(self.means, dim=-1).mT
+        return _products(F.normalize(features, dim=-1), F.normalize(self.means, dim=-1))
+
+
+def _products(features: Tensor, weight: Tensor) -> Tensor:
+    """`(..., N, d)` and `(..., K, d)` to `(..., N, K)`, in the order that makes the weight's gradient cheap for small K."""
+    return (weight @ features.mT).mT
 
 
 def _from_anchored(state_dict: dict[str, Any], prefix: str) -> None:

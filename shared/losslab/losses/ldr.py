@@ -15,7 +15,7 @@ def _soft_worst(logits: Tensor, targets: Tensor, lam: Number, c: Number) -> Tens
     """`lam log((1 / K) sum_j exp((z_j - z_y + c 1[j != y]) / lam))`."""
     num_classes = logits.shape[-1]
     gaps = logits - pick(logits, targets).unsqueeze(-1)
-    gaps = gaps + per_class(c) * ~target_mask(targets, num_classes)
+    gaps = gaps + per_class(c) * (~target_mask(targets, num_classes)).to(logits.dtype)
     size = logits.new_full((), float(num_classes))
     return lam * (torch.logsumexp(gaps / per_class(lam), dim=-1) - size.log())
 

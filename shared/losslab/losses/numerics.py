@@ -37,7 +37,7 @@ def per_class(number: Number) -> Number:
 
 
 def per_stack(number: Number) -> Number:
-    """A number that broadcasts against `(..., N)`, made to broadcast against `(...)`: its last axis is 1."""
+    """A number that broadcasts against `(..., N)`, made to broadcast against `(...)`: a last axis of 1 goes."""
     return number.squeeze(-1) if isinstance(number, Tensor) and number.dim() > 0 else number
 
 
@@ -54,8 +54,7 @@ def box_cox(log_x: Tensor, power: Number) -> Tensor:
     u = log_x * power
     small = u == 0
     safe = torch.where(small, torch.ones_like(u), u)
-    capped = safe.clamp_max(60.0)
-    growth = torch.expm1(capped) + (safe - capped) * math.exp(60.0)
+    growth = torch.expm1(safe.clamp_max(60.0)) + (safe - 60.0).clamp_min(0.0) * math.exp(60.0)
     return log_x * torch.where(small, torch.ones_like(u), growth / safe)
 
 

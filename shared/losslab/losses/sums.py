@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,16 +19,17 @@ WEIGHTS = {
 }
 
 
+@dataclass(frozen=True, eq=False)
 class SumSpec(LossSpec):
-    """The spec of a sum; hyper-parameters of a part may also be given with its prefix where they do not clash."""
+    """The spec of a sum; `aliases` are hyper-parameters with the prefix of their part where none is needed."""
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """As LossSpec.resolve; `nce+agce` takes `q` and `agce.q`, `gce+agce` only `gce.q` and `agce.q`."""
         plain: dict[str, Any] = {}
         for name, value in dict(given or {}).items():
-            head, _, tail = name.partition(".")
-            if name not in self.params and tail in self.params and head in self.name.split("+") and tail not in WEIGHTS:
-                name = tail
+            name = self.aliases.get(name, name)
             if name not in self.params and any(key.endswith(f".{name}") for key in self.params):
                 options = " or ".join(key for key in self.params if key.endswith(f".{name}"))
                 raise InputError(f"{self.name}: both parts have {name!r}; write {options}")
@@ -68,6 +70,7 @@ def compose(first: LossSpec, second: LossSpec) -> LossSpec:
         state=_sum_state(parts, names, kind),
         grad=_sum_grad(parts, names),
         modules=tuple(dict.fromkeys((*first.modules, *second.modules, __name__))),
+        aliases={f"{part.name}.{key}": key for part in parts for key in part.params if key not in shared},
     )
 
 

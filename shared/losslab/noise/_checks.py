@@ -1,9 +1,7 @@
 """Checks and conversions that all kinds of noise share."""
 
-import difflib
 import math
 import operator
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,14 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from losslab.errors import InputError
-
-
-def near(what: str, given: object, allowed: Iterable[str]) -> str:
-    """Message for an unknown name, with the nearest known ones first."""
-    names = list(allowed)
-    close = difflib.get_close_matches(str(given), names, n=3, cutoff=0.6)
-    hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-    return f"unknown {what} {given!r}.{hint} Known: {', '.join(names)}"
 
 
 def check_rate(rate: float | None) -> float:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from losslab.errors import InputError
-from losslab.noise._checks import check_classes, check_rate, near, to_labels
+from losslab.errors import InputError, near
+from losslab.noise._checks import check_classes, check_rate, to_labels
 from losslab.noise.instance import instance_noise
 from losslab.noise.matrices import CLASS_KINDS, ClassNoise, check_flip_map, class_noise
 from losslab.seeding import generator
@@ -25,6 +25,7 @@ _OTHER_KINDS: dict[str, str] = {
     "none": "labels as they are",
     "instance": "samples that look like another class are more likely to get that class's label",
     "human": "labels that people gave, read from a file",
+    "open_set": "images of unknown classes among the known ones: see `open_set_indices` and `open_set`",
 }
 
 
@@ -39,7 +40,11 @@ def draws() -> dict[str, str]:
 
 
 def _chosen(
-    labels: NDArray[np.int64], rates: NDArray[np.float64], keys: NDArray[np.float64], draw: str, equal_rate: float | None
+    labels: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    keys: NDArray[np.float64],
+    draw: str,
+    equal_rate: float | None,
 ) -> NDArray[np.bool_]:
     """Which samples are flipped. The samples with the smallest keys go first, so a higher rate flips a superset."""
     if draw == "multinomial":
@@ -142,11 +147,15 @@ def corrupt(
         raise InputError(near("draw", draw, _DRAWS))
     if sequential and kind != "asymmetric":
         raise InputError(f"sequential=True is for asymmetric noise, not {kind!r}")
+    if kind == "open_set":
+        raise InputError("open-set noise replaces images and leaves labels alone; use losslab.noise.open_set_indices")
     if kind == "none":
         return _like(clean, labels)
     if kind == "human":
         if human is None:
-            raise InputError("human noise needs human: the labels that people gave, see losslab.noise.read_human_labels")
+            raise InputError(
+                "human noise needs human: the labels that people gave, see losslab.noise.read_human_labels"
+            )
         given = to_labels(human, k, "human labels")
         if given.shape != clean.shape:
             raise InputError(f"there are {len(given)} human labels for {len(clean)} samples")
@@ -164,6 +173,8 @@ def corrupt(
         pairs = check_flip_map(flip_map, k)
         return _like(_sequential(clean, pairs, check_rate(rate), rng, draw, k), labels)
     if draw == "exact_equal" and kind == "class_dependent":
-        raise InputError("draw='exact_equal' needs one rate for all classes; class_dependent noise takes 'exact' or 'multinomial'")
+        raise InputError(
+            "draw='exact_equal' needs one rate for all classes; class_dependent noise takes 'exact' or 'multinomial'"
+        )
     noise = class_noise(kind, k, rate, flip_map=flip_map, matrix=matrix, superclass=superclass, seed=seed)
     return _like(_apply(clean, noise, rng, draw, rate if draw == "exact_equal" else None), labels)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.errors import InputError
-from losslab.noise._checks import check_rate, near
+from losslab.errors import InputError, near
+from losslab.noise._checks import check_rate
 
 # In the order in which the official codes apply them; the order matters only for `sequential=True`.
 _FLIP_MAPS: dict[str, dict[int, int]] = {
@@ -47,7 +47,9 @@ def flip_map(name: str, num_classes: int | None = None) -> dict[int, int]:
     return dict(_FLIP_MAPS[name])
 
 
-def superclasses(superclass: str | Sequence[int] | NDArray[np.integer[Any]] | Any, num_classes: int) -> NDArray[np.int64]:
+def superclasses(
+    superclass: str | Sequence[int] | NDArray[np.integer[Any]] | Any, num_classes: int
+) -> NDArray[np.int64]:
     """Super-class of every class, ``(K,)`` int64.
 
     ``"blocks"``: consecutive class ids in fives (0-4, 5-9, ...), which is what most official codes use for CIFAR-100; its

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from losslab.errors import InputError
-from losslab.noise._checks import near
+from losslab.errors import InputError, near
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "cifar10n": ("aggre_label", "worse_label", "random_label1", "random_label2", "random_label3"),
@@ -33,7 +32,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
         (reconstruct, "numpy._core.multiarray._reconstruct"),
         np.ndarray,
         np.dtype,
-        *(type(np.dtype(kind)) for kind in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")),
+        *(type(np.dtype(kind)) for kind in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")),
     ]
     try:
         with torch.serialization.safe_globals(allowed):

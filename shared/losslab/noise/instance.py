@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from losslab.errors import InputError
 
+_CHUNK = 4096  # samples at a time
+
 
 def confusable(
     labels: NDArray[np.int64], features: Any, num_classes: int
@@ -20,20 +22,24 @@ def confusable(
     values = features.detach().cpu().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
     if len(values) != len(labels):
         raise InputError(f"there are {len(values)} rows of features for {len(labels)} labels")
-    flat = values.reshape(len(labels), -1).astype(np.float64)
-    if not np.isfinite(flat).all():
-        raise InputError("features must be finite")
-    present = np.unique(labels)
+    present, sizes = np.unique(labels, return_counts=True)
     if len(present) < 2:
         raise InputError("instance noise needs samples of at least two classes")
-    means = np.full((num_classes, flat.shape[1]), np.nan)
-    for i in present:
-        means[i] = flat[labels == i].mean(axis=0)
-    # Sums of squares, class by class: no (n, K, d) array and no library whose rounding depends on threads.
+    # Through inner products, chunk by chunk. For images in whole numbers every sum below is exact in float64, so that the
+    # result does not depend on the order of summation: the same labels on every machine.
+    flat = values.reshape(len(labels), -1)
+    sums = np.zeros((len(present), flat.shape[1]))
+    for start in range(0, len(flat), _CHUNK):
+        part = flat[start : start + _CHUNK].astype(np.float64)
+        if not np.isfinite(part).all():
+            raise InputError("features must be finite")
+        sums += (labels[start : start + _CHUNK] == present[:, None]).astype(np.float64) @ part
+    lengths = (sums * sums).sum(axis=1) / sizes**2
     distance = np.full((len(labels), num_classes), np.inf)
-    for i in present:
-        difference = flat - means[i]
-        distance[:, i] = np.sqrt(np.einsum("nd,nd->n", difference, difference))
+    for start in range(0, len(flat), _CHUNK):
+        part = flat[start : start + _CHUNK].astype(np.float64)
+        square = (part * part).sum(axis=1, keepdims=True) - 2 * (part @ sums.T) / sizes + lengths
+        distance[start : start + _CHUNK, present] = np.sqrt(np.maximum(square, 0))
     rows = np.arange(len(labels))
     own = distance[rows, labels].copy()
     distance[rows, labels] = np.inf

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from losslab.errors import InputError
-from losslab.noise._checks import check_classes, check_matrix, check_rate, near
+from losslab.errors import InputError, near
+from losslab.noise._checks import check_classes, check_matrix, check_rate
 from losslab.noise.flips import flip_map as known_flip_map
 from losslab.noise.flips import named_matrix, superclasses
 from losslab.seeding import generator
@@ -52,7 +52,9 @@ def _flips(pairs: Mapping[int, int], num_classes: int, rate: float) -> ClassNois
 def check_flip_map(flip_map: Mapping[int, int] | str | None, num_classes: int) -> dict[int, int]:
     """A flip map given by name or as a mapping, checked against the number of classes."""
     if flip_map is None:
-        raise InputError("asymmetric noise needs flip_map: a name such as 'cifar10', or a mapping {true class: given class}")
+        raise InputError(
+            "asymmetric noise needs flip_map: a name such as 'cifar10', or a mapping {true class: given class}"
+        )
     pairs = known_flip_map(flip_map, num_classes) if isinstance(flip_map, str) else dict(flip_map)
     for source, goal in pairs.items():
         if not (0 <= source < num_classes and 0 <= goal < num_classes) or source == goal:
@@ -119,7 +121,7 @@ def class_noise(
         raise InputError(f"class {alone[0]} is alone in its super-class, so {kind} noise has nowhere to move it")
     if kind == "superclass_uniform":
         return ClassNoise(np.full(k, r), same / same.sum(axis=1, keepdims=True))
-    ring = {}
+    ring: dict[int, int] = {}
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
         ring.update(zip(members.tolist(), np.roll(members, -1).tolist(), strict=True))
@@ -147,7 +149,9 @@ def transition_matrix(
     Raises InputError for an unknown kind, a rate outside [0, 1] or a missing argument.
     """
     if kind in ("instance", "human", "open_set"):
-        raise InputError(f"{kind} noise has no transition matrix of its own; `realised` measures the one of given labels")
+        raise InputError(
+            f"{kind} noise has no transition matrix of its own; `realised` measures the one of given labels"
+        )
     k = check_classes(num_classes)
     if sequential:
         if kind != "asymmetric":

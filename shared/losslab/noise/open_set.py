@@ -43,7 +43,9 @@ def open_set(
         raise InputError(f"there are {len(labels)} labels for {len(images)} images")
     replaced = open_set_indices(labels, rate, seed)
     if len(replaced) > len(strangers):
-        raise InputError(f"open-set noise at rate {rate} needs {len(replaced)} images of other classes, got {len(strangers)}")
+        raise InputError(
+            f"open-set noise at rate {rate} needs {len(replaced)} images of other classes, got {len(strangers)}"
+        )
     picks = generator("noise", "open_set", "strangers", seed).permutation(len(strangers))[: len(replaced)]
     mixed = images.clone()
     mixed[torch.from_numpy(replaced)] = strangers[torch.from_numpy(picks)]

@@ -96,7 +96,9 @@ class PaperContext:
         """Every claim of the paper against the frame and the facts so far."""
         from losslab.report import claims
 
-        return list(claims.evaluate(self.paper.claims, self.frame, self.scale, facts=self.facts))
+        return list(
+            claims.evaluate(self.paper.claims, self.frame, self.scale, facts=self.facts, metric=self.paper.metric)
+        )
 
     def claims(self) -> Any:
         """The claims with their verdicts, as a table to be shown."""
@@ -119,8 +121,22 @@ class PaperContext:
             self.paper, self.frame, self.scale, verdicts=verdicts, tables=self.tables, inventory=made
         )
         summary.write(metrics, self.folder / "metrics.json")
-        summary.curves_csv(self.frame, self.folder / "curves.csv")
+        self._curves().to_csv(self.folder / "curves.csv", index=False, float_format="%.3f", lineterminator="\n")
         return str(inventory.summary(made))
+
+    def _curves(self) -> pd.DataFrame:
+        """What `dvc plots` shows: by epoch, the methods of the first experiment under its first kind of noise, over data sets and seeds."""
+        from losslab.report import summary
+
+        frame = self.frame[self.frame["experiment"] == self.frame["experiment"].iloc[0]]
+        noisy = frame[frame["noise_rate"].fillna(1.0) > 0]
+        frame = noisy[noisy["noise_type"] == noisy["noise_type"].iloc[0]] if len(noisy) else frame
+        curves = summary.curves(frame, self.paper.metric)
+        curves["panel"] = [
+            f"{kind} {rate:g}" for kind, rate in zip(curves["noise_type"], curves["noise_rate"], strict=True)
+        ]
+        means = curves.groupby(["panel", "method", "epoch"], sort=False)["mean"].mean()
+        return means.rename("mean").reset_index()
 
     def _check_item(self, item: str) -> None:
         self.paper.item(item)

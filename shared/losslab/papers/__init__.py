@@ -9,4 +9,16 @@ from losslab.papers.load import Paper, load, slugs
 from losslab.papers.spec import KEYS, SCALES, Item
 from losslab.paths import root as repository_root
 
-__all__ = ["KEYS", "SCALES", "Cell", "Claim", "Comparison", "Item", "Paper", "Selector", "load", "repository_root", "slugs"]
+__all__ = [
+    "KEYS",
+    "SCALES",
+    "Cell",
+    "Claim",
+    "Comparison",
+    "Item",
+    "Paper",
+    "Selector",
+    "load",
+    "repository_root",
+    "slugs",
+]

@@ -31,12 +31,21 @@ def check_selector(paper: Paper, selector: Selector, where: str) -> None:
     if selector.dataset is not None:
         member("block", selector.dataset, experiment.blocks, f"{where}: dataset")
     if selector.noise_type is not None:
-        member("noise type", selector.noise_type, [noise.noise_type for noise in experiment.noise], f"{where}: noise_type")
+        member(
+            "noise type", selector.noise_type, [noise.noise_type for noise in experiment.noise], f"{where}: noise_type"
+        )
     if selector.noise_rate is not None:
-        rates = [rate for noise in experiment.noise if selector.noise_type in (None, noise.noise_type) for rate in noise.rates]
+        rates = [
+            rate
+            for noise in experiment.noise
+            if selector.noise_type in (None, noise.noise_type)
+            for rate in noise.rates
+        ]
         member("rate", selector.noise_rate, rates, f"{where}: noise_rate")
     if selector.method is None:
-        raise InputError(f"{where}: method: this key is missing; allowed: {', '.join(dict.fromkeys(row.name for row in rows))}")
+        raise InputError(
+            f"{where}: method: this key is missing; allowed: {', '.join(dict.fromkeys(row.name for row in rows))}"
+        )
     member("method", selector.method, list(dict.fromkeys(row.name for row in rows)), f"{where}: method")
     if selector.reading is not None:
         check_reading(selector.reading, f"{where}: reading")

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from losslab.papers.spec import KEYS, SCALES, Form, Id, Key, Names, Scale, Scalar, Values
+from losslab.papers.spec import KEYS, SCALES, Form, Id, Key, Names, Scalar, Scale, Values
 
-Op = Literal[">", ">=", "<", "<=", "~"]
+Op = Literal[">", ">=", "<", "<=", "~", "=="]
 
 
 class Selector(Form):
@@ -40,7 +40,11 @@ class Selector(Form):
 
     def text(self) -> str:
         """One line for tables."""
-        parts = [f"{self.noise_rate:g}" if key == "noise_rate" else str(getattr(self, key)) for key in _SHOWN if getattr(self, key) not in (None, "")]
+        parts = [
+            f"{self.noise_rate:g}" if key == "noise_rate" else str(getattr(self, key))
+            for key in _SHOWN
+            if getattr(self, key) not in (None, "")
+        ]
         line = ", ".join(parts)
         if self.minus is not None:
             changed = {key: value for key, value in self.minus.given().items() if value != getattr(self, key)}
@@ -71,6 +75,8 @@ class Comparison(Form):
             raise ValueError("a fact is compared with a `value`")
         if self.op == "~" and self.margin == 0:
             raise ValueError("`~` asks for agreement within a `margin` above 0")
+        if self.op == "==" and self.fact is None:
+            raise ValueError("`==` is for facts; cells are compared with `~` and a `margin`")
         return self
 
     def filled(self, base: Mapping[str, Any]) -> Comparison:
@@ -107,7 +113,9 @@ class Claim(Form):
 
     def comparisons(self) -> Iterator[Comparison]:
         """Every comparison with every combination of `for_each` and the claim's defaults filled in."""
-        defaults = {key: value for key in ("experiment", "metric", "reading") if (value := getattr(self, key)) is not None}
+        defaults = {
+            key: value for key in ("experiment", "metric", "reading") if (value := getattr(self, key)) is not None
+        }
         combinations: list[dict[str, Scalar]] = [
             dict(zip(self.for_each, values, strict=True)) for values in itertools.product(*self.for_each.values())
         ]

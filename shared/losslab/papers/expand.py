@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 _Part = TypeVar("_Part", bound=BaseModel)
 
 NEEDS_FLIP_MAP = ("asymmetric",)
-CLEAN_AT_ZERO = ("symmetric", "symmetric_inclusive", "asymmetric", "pair", "superclass_ring", "superclass_uniform", "superclass_pair", "instance", "open_set")
+CLEAN_AT_ZERO = (
+    "symmetric",
+    "symmetric_inclusive",
+    "asymmetric",
+    "pair",
+    "superclass_ring",
+    "superclass_uniform",
+    "superclass_pair",
+    "instance",
+    "open_set",
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,9 @@ def _selected(paper: Paper, only: str | None) -> tuple[list[str], Item | None, s
             return list(item.experiment), item, block or None
     if name in paper.experiments:
         return [name], None, block or None
-    raise InputError(f"{paper.slug}: {near('item or experiment', name, [*(item.id for item in paper.items), *paper.experiments])}")
+    raise InputError(
+        f"{paper.slug}: {near('item or experiment', name, [*(item.id for item in paper.items), *paper.experiments])}"
+    )
 
 
 def _experiment(paper: Paper, scale: str, name: str, seeds: int | None) -> Iterator[Cell]:
@@ -167,8 +179,15 @@ def _run(place: _Place, row: Resolved, seed: int) -> Run:
         "data": _build(DataPart, part("data"), where, "data"),
         "noise": _noise(place, where),
         "model": _build(NamedPart, part("model"), where, "model"),
-        "loss": _build(NamedPart, {"name": method.loss, "params": merged(method.params, *(when.params for when in active))}, where, "loss"),
-        "recipe": _build(Recipe, recipes.resolve(*(getattr(layer, "recipe", None) for layer in layers)), where, "recipe"),
+        "loss": _build(
+            NamedPart,
+            {"name": method.loss, "params": merged(method.params, *(when.params for when in active))},
+            where,
+            "loss",
+        ),
+        "recipe": _build(
+            Recipe, recipes.resolve(*(getattr(layer, "recipe", None) for layer in layers)), where, "recipe"
+        ),
         "seed": seed,
     }
     if head := part("head"):
@@ -181,7 +200,9 @@ def _run(place: _Place, row: Resolved, seed: int) -> Run:
 
 
 def _where(place: _Place, row: Resolved) -> str:
-    return f"{place.paper.file}: experiments.{place.name} at scale {place.scale}, block {place.block}, method {row.name}"
+    return (
+        f"{place.paper.file}: experiments.{place.name} at scale {place.scale}, block {place.block}, method {row.name}"
+    )
 
 
 def _noise(place: _Place, where: str) -> NoisePart:
@@ -200,7 +221,9 @@ def _noise(place: _Place, where: str) -> NoisePart:
     fields: dict[str, Any] = {"kind": kind, "rate": rate, "draw": draw, "options": options}
     if kind in NEEDS_FLIP_MAP:
         if flip_map is None:
-            raise InputError(f"{where}: noise kind {kind!r} needs a `flip_map` in blocks.{place.block}.{place.scale} or in the noise entry")
+            raise InputError(
+                f"{where}: noise kind {kind!r} needs a `flip_map` in blocks.{place.block}.{place.scale} or in the noise entry"
+            )
         fields["flip_map"] = flip_map
     return _build(NoisePart, fields, where, "noise")
 

@@ -143,8 +143,8 @@ def check(paper: Paper) -> None:
     for name, experiment in paper.experiments.items():
         _check_experiment(paper, experiment, f"{file}: experiments.{name}")
     _check_items(paper)
-    for what, ids in (("items", [i.id for i in paper.items]), ("deviations", [d.id for d in paper.deviations]), ("questions", [q.id for q in paper.questions])):
-        _unique(ids, f"{file}: {what}")
+    for what in ("items", "deviations", "questions"):
+        _unique([entry.id for entry in getattr(paper, what)], f"{file}: {what}")
     claims_file = show_path(paper.folder / "claims.yaml")
     _unique([claim.id for claim in paper.claims], claims_file)
     for claim in paper.claims:
@@ -173,13 +173,18 @@ def _check_methods(paper: Paper) -> None:
         for number, when in enumerate(method.when):
             at = f"{where}.when.{number}"
             _check_recipe(when.recipe, f"{at}.recipe")
-            for what, given, known in (("scale", when.scale, SCALES), ("block", when.dataset, paper.blocks), ("experiment", when.experiment, paper.experiments)):
-                for one in given or ():
-                    member(what, one, known, at)
+            for one in when.scale or ():
+                member("scale", one, SCALES, at)
+            for one in when.dataset or ():
+                member("block", one, paper.blocks, at)
+            for one in when.experiment or ():
+                member("experiment", one, paper.experiments, at)
         if method.parent is not None:
             member("method", method.parent, by_name, f"{where}.parent")
             if by_name[method.parent] > 1:
-                raise InputError(f"{where}.parent: {method.parent!r} is the name of {by_name[method.parent]} rows; a parent must be one")
+                raise InputError(
+                    f"{where}.parent: {method.parent!r} is the name of {by_name[method.parent]} rows; a parent must be one"
+                )
     for name, method in paper.methods.items():
         seen, parent = [name], method.parent
         while parent is not None:

@@ -58,7 +58,9 @@ def explain(error: ValidationError, file: str, model: type[BaseModel]) -> InputE
 
 def _is_tag(step: int | str) -> bool:
     """Steps that pydantic adds for unions and wrapped types; they are no keys of the file."""
-    return isinstance(step, str) and (step.startswith(("function-", "constrained-", "tuple[", "list[", "literal[")) or step in _TAGS)
+    return isinstance(step, str) and (
+        step.startswith(("function-", "constrained-", "tuple[", "list[", "literal[")) or step in _TAGS
+    )
 
 
 _TAGS = {"float", "int", "str", "bool", "none", "nullable"}
@@ -88,7 +90,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     patched = getattr(annotation, "patched", None)
     if patched is not None:
         return _model_in(patched)
-    inner = annotation if isinstance(annotation, tuple) else (*getattr(annotation, "__args__", ()), *getattr(annotation, "__metadata__", ()))
+    inner = (
+        annotation
+        if isinstance(annotation, tuple)
+        else (*getattr(annotation, "__args__", ()), *getattr(annotation, "__metadata__", ()))
+    )
     for part in inner:
         found = _model_in(part)
         if found is not None:

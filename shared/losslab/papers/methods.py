@@ -34,8 +34,14 @@ def resolve(methods: Mapping[str, Method], where: str) -> dict[str, tuple[Resolv
             identity = (row.name, row.setting)
             if identity in taken:
                 other = taken[identity]
-                hint = "let `name` or `setting` tell the grid's rows apart" if other == template else f"methods.{other} gives the same"
-                raise InputError(f"{where}: methods.{template}: two rows with name {row.name!r} and setting {row.setting!r}: {hint}")
+                hint = (
+                    "let `name` or `setting` tell the grid's rows apart"
+                    if other == template
+                    else f"methods.{other} gives the same"
+                )
+                raise InputError(
+                    f"{where}: methods.{template}: two rows with name {row.name!r} and setting {row.setting!r}: {hint}"
+                )
             taken[identity] = template
         result[template] = rows
     return result
@@ -48,8 +54,12 @@ def _rows(template: str, method: Method, where: str) -> list[Resolved]:
     form = method.name or f"{template} (" + ", ".join(f"{_last(key)}={{{_word(key)}}}" for key in method.grid) + ")"
     for values in itertools.product(*method.grid.values()):
         chosen = dict(zip(method.grid, values, strict=True))
-        words = {_last(key): value for key, value in chosen.items()} | {_word(key): value for key, value in chosen.items()}
-        name, setting = (_format(text, words, key, where) for key, text in (("name", form), ("setting", method.setting)))
+        words = {_last(key): value for key, value in chosen.items()} | {
+            _word(key): value for key, value in chosen.items()
+        }
+        name, setting = (
+            _format(text, words, key, where) for key, text in (("name", form), ("setting", method.setting))
+        )
         rows.append(Resolved(name, setting, template, _with(method, chosen)))
     return rows
 
@@ -66,7 +76,9 @@ def _format(text: str, words: Mapping[str, Scalar], key: str, where: str) -> str
     try:
         return text.format(**words)
     except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise InputError(f"{where}.{key}: {text!r} cannot be filled ({error}); allowed: {', '.join(f'{{{word}}}' for word in words)}") from None
+        raise InputError(
+            f"{where}.{key}: {text!r} cannot be filled ({error}); allowed: {', '.join(f'{{{word}}}' for word in words)}"
+        ) from None
 
 
 def _with(method: Method, chosen: Mapping[str, Scalar]) -> Method:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
 
-from losslab.runs.spec import DataPart, NamedPart, NoisePart, Recipe
+from losslab.runs.spec import DataPart, NamedPart, Recipe
 
 
 def _partial(model: type[BaseModel], **extra: Any) -> type[BaseModel]:
@@ -30,10 +30,7 @@ class Patch:
         )
 
 
-
-
 DataPatch = Annotated[dict[str, Any], Patch(_partial(DataPart))]
-NoisePatch = Annotated[dict[str, Any], Patch(_partial(NoisePart))]
 PartPatch = Annotated[dict[str, Any], Patch(_partial(NamedPart))]
 RecipePatch = Annotated[dict[str, Any], Patch(_partial(Recipe, base=(str | None, None)))]
 

@@ -7,7 +7,11 @@ import re
 from losslab.errors import InputError
 
 ALLOWED = "last, best, best_val, best_val_clean, mean_last_<n>, epoch_<n>"
-GUIDES = {"best": "test_acc", "best_val": "val_acc", "best_val_clean": "val_clean_acc"}  # reading -> the curve whose best epoch it takes
+GUIDES = {
+    "best": "test_acc",
+    "best_val": "val_acc",
+    "best_val_clean": "val_clean_acc",
+}  # reading -> the curve whose best epoch it takes
 _NUMBERED = re.compile(r"(mean_last|epoch)_([1-9]\d*)")
 
 

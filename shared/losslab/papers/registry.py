@@ -22,6 +22,8 @@ _LISTS = {
     "regulariser": ("losslab.regularisers", "names"),
 }
 
+ALWAYS = frozenset({"none", "open_set", "imagefolder"})  # handled outside the lists
+
 
 @cache
 def known(what: str) -> frozenset[str] | None:
@@ -57,7 +59,10 @@ def check(runs: Iterable[Run], where: str) -> None:
         run = queue.pop()
         if run.parent is not None:
             queue.append(run.parent)
-        seen |= {("data set", run.data.name.partition(":")[0] if ":" in run.data.name else run.data.name), ("network", run.model.name)}
+        seen |= {
+            ("data set", run.data.name.partition(":")[0] if ":" in run.data.name else run.data.name),
+            ("network", run.model.name),
+        }
         seen |= {("head", run.head.name), ("noise kind", run.noise.kind), ("loss", run.loss.name)}
         if run.noise.flip_map is not None:
             seen.add(("flip map", run.noise.flip_map))
@@ -66,7 +71,7 @@ def check(runs: Iterable[Run], where: str) -> None:
         losses[run.loss.name, frozenset(run.loss.params), run.parent_gives] = run.loss
     for what, name in sorted(seen):
         names = known(what)
-        if names is not None and name not in names and not (what == "noise kind" and name == "none") and not (what == "data set" and name == "imagefolder"):
+        if names is not None and name not in names | ALWAYS:
             raise InputError(f"{where}: {near(what, name, sorted(names))}")
     for loss in losses.values():
         _check_params(loss, where)

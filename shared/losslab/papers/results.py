@@ -24,7 +24,20 @@ from losslab.papers.messages import near, show_path
 from losslab.papers.readings import GUIDES, parse_reading
 from losslab.papers.spec import KEYS
 
-TEXT = ("experiment", "dataset", "noise_type", "setting", "method", "key", "run", "status", "data", "stand_in", "device", "final")
+TEXT = (
+    "experiment",
+    "dataset",
+    "noise_type",
+    "setting",
+    "method",
+    "key",
+    "run",
+    "status",
+    "data",
+    "stand_in",
+    "device",
+    "final",
+)
 COLUMNS = (*KEYS, "seed", "key", "run", "status", "data", "stand_in", "seconds", "device", "final")
 STATUSES = ("done", "diverged", "missing")
 PER_CLASS = "_per_class"
@@ -92,7 +105,11 @@ def curve_names(table: pd.DataFrame) -> list[str]:
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Parquet with a fixed schema and no metadata: the same frame gives the same bytes."""
-    kinds: dict[str, pa.DataType] = dict.fromkeys(TEXT, pa.string()) | {"noise_rate": pa.float64(), "seconds": pa.float64(), "seed": pa.int64()}
+    kinds: dict[str, pa.DataType] = dict.fromkeys(TEXT, pa.string()) | {
+        "noise_rate": pa.float64(),
+        "seconds": pa.float64(),
+        "seed": pa.int64(),
+    }
     arrays, fields = [], []
     for name in [*COLUMNS, *curve_names(table)]:
         curve = pa.list_(pa.list_(pa.float64())) if name.endswith(PER_CLASS) else pa.list_(pa.float64())
@@ -102,7 +119,9 @@ def write(table: pd.DataFrame, path: Path) -> None:
         fields.append(pa.field(name, kind))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), part, compression="zstd", use_dictionary=True)
+    pq.write_table(
+        pa.Table.from_arrays(arrays, schema=pa.schema(fields)), part, compression="zstd", use_dictionary=True
+    )
     part.replace(path)
 
 
@@ -110,7 +129,11 @@ def _plain(value: Any) -> Any:
     """Curves as Python lists: numpy arrays (also inside) are written out."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
-    return [_plain(item) if isinstance(item, (np.ndarray, list)) else item for item in value] if isinstance(value, list) else value
+    return (
+        [_plain(item) if isinstance(item, (np.ndarray, list)) else item for item in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -169,7 +192,9 @@ def _pick(entry: Any, suffix: str, metric: str) -> float:
     """A plain value, or what the suffix takes of one value per class."""
     if not suffix:
         if isinstance(entry, (list, np.ndarray)):
-            raise InputError(f"metric {metric!r} holds one value per class; add {', '.join('.' + s for s in metrics.SUFFIXES)} or .<class>")
+            raise InputError(
+                f"metric {metric!r} holds one value per class; add {', '.join('.' + s for s in metrics.SUFFIXES)} or .<class>"
+            )
         return _number(entry, metric)
     if entry is None:
         return math.nan
@@ -183,13 +208,18 @@ def _pick(entry: Any, suffix: str, metric: str) -> float:
     return float(getattr(np, suffix)(numbers))
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries."""
+    return [{str(key): item for key, item in row.items()} for row in table.to_dict("records")]
+
+
 def values(table: pd.DataFrame, metric: str = "test_acc", reading: str = "last") -> pd.Series:
     """`value` of every row."""
     parse_reading(reading)
     name = metric.partition(".")[0]
     if name != "final" and name not in table.columns and len(table) and (table["status"] == "done").any():
         raise InputError(near("metric", metric, [*curve_names(table), "final.<name>"]))
-    return pd.Series([value(row, metric, reading) for row in table.to_dict("records")], index=table.index, dtype=float)
+    return pd.Series([value(row, metric, reading) for row in records(table)], index=table.index, dtype=float)
 
 
 def choose(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:

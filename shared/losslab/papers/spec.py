@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from losslab.papers.patches import DataPatch, NoisePatch, PartPatch, RecipePatch
+from losslab.papers.patches import DataPatch, PartPatch, RecipePatch
 
 Scale = Literal["smoke", "quick", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -65,7 +65,13 @@ class When(Form):
         """Whether the conditions hold for a cell."""
         if self.scale is not None and scale not in self.scale:
             return False
-        tests = {"experiment": self.experiment, "dataset": self.dataset, "noise_type": self.noise_type, "noise_rate": self.noise_rate, "setting": self.setting}
+        tests = {
+            "experiment": self.experiment,
+            "dataset": self.dataset,
+            "noise_type": self.noise_type,
+            "noise_rate": self.noise_rate,
+            "setting": self.setting,
+        }
         return all(allowed is None or keys[key] in allowed for key, allowed in tests.items())
 
 

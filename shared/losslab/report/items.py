@@ -11,11 +11,15 @@ from losslab.papers.spec import Value
 from losslab.report import published
 from losslab.report.table import Table, build
 
+_NOTHING: dict[str, Any] = {"seed": 0, "run": "", "seconds": float("nan"), "device": "", "final": "{}"}
+
 
 def select(paper: Paper, name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of a results frame that the item shows. Methods that are shown without being trained come as rows of the status "not run"."""
     item = paper.item(name)
-    chosen = results.choose(frame, {"experiment": list(item.experiment), **{key: list(allowed) for key, allowed in item.where.items()}})
+    chosen = results.choose(
+        frame, {"experiment": list(item.experiment), **{key: list(allowed) for key, allowed in item.where.items()}}
+    )
     extra = _not_run(paper, item, chosen)
     return pd.concat([chosen, extra], ignore_index=True) if len(extra) else chosen.reset_index(drop=True)
 
@@ -26,9 +30,10 @@ def _not_run(paper: Paper, item: Item, chosen: pd.DataFrame) -> pd.DataFrame:
         idle = [row for row in paper.chosen(paper.experiments[name].methods) if row.method.loss is None]
         idle = [row for row in idle if "method" not in item.where or row.name in item.where["method"]]
         part = chosen[chosen["experiment"] == name].drop_duplicates(["dataset", "noise_type", "noise_rate", "setting"])
-        for place in part.to_dict("records"):
+        for place in results.records(part):
             for row in idle:
-                rows.append({**place, "method": row.name, "key": row.method.look, "seed": 0, "run": "", "status": "not run", "seconds": float("nan"), "device": "", "final": "{}"})
+                idle_row = {"method": row.name, "key": row.method.look, "status": "not run"}
+                rows.append({**place, **_NOTHING, **idle_row})
     columns = [column for column in chosen.columns if column in results.COLUMNS]
     return pd.DataFrame(rows, columns=columns).astype(chosen[columns].dtypes.to_dict())
 
@@ -40,7 +45,7 @@ def numbers(paper: Paper, name: str, others: bool = False) -> pd.DataFrame:
     together = published.together(tables)
     if others:
         return together
-    return published.within(published.rename(together, item.aliases), item.where).reset_index(drop=True)
+    return published.within(published.rename(together, dict(item.aliases)), dict(item.where)).reset_index(drop=True)
 
 
 def order(paper: Paper, item: Item) -> dict[str, list[Any]]:

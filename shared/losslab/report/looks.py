@@ -7,6 +7,7 @@ blindness; marker and dash tell methods apart without colour.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from losslab.errors import InputError
 from losslab.papers.messages import near
@@ -32,7 +33,7 @@ class Look:
     order: int
 
     @property
-    def line(self) -> object:
+    def line(self) -> Any:
         """Matplotlib's line style."""
         return "-" if self.dash == "" else (0, self.dash)
 
@@ -123,7 +124,10 @@ _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("bound", "Bound", SILVER, "", DASH),
     ("other", "Other", SILVER, "8", DOT),
 )
-_LOOKS = {key: Look(key, label, colour, marker, dash, order) for order, (key, label, colour, marker, dash) in enumerate(_TABLE)}
+_LOOKS = {
+    key: Look(key, label, colour, marker, dash, order)
+    for order, (key, label, colour, marker, dash) in enumerate(_TABLE)
+}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "h", "p", "*")
 DASHES: tuple[Dash, ...] = (SOLID, DASH, DOT, DASHDOT)
 
@@ -143,7 +147,8 @@ def of(key: str) -> Look:
 def spread(names: dict[str, str]) -> dict[str, Look]:
     """Look of every series of one figure, ``names`` being its label -> method key.
 
-    Series that share a key (a study over one hyper-parameter) get a ramp of that key's colour from dark to light, and markers and dashes of their own.
+    Series that share a key (a study over one hyper-parameter) get a ramp of that key's colour from dark to light, and
+    markers and dashes of their own.
     """
     result: dict[str, Look] = {}
     for name, key in names.items():
@@ -152,7 +157,10 @@ def spread(names: dict[str, str]) -> dict[str, Look]:
         if len(sharing) > 1:
             place = sharing.index(name)
             look = replace(
-                look, colour=ramp(look.colour, place, len(sharing)), marker=MARKERS[place % len(MARKERS)], dash=DASHES[place % len(DASHES)]
+                look,
+                colour=ramp(look.colour, place, len(sharing)),
+                marker=MARKERS[place % len(MARKERS)],
+                dash=DASHES[place % len(DASHES)],
             )
         result[name] = look
     return result
@@ -162,6 +170,6 @@ def ramp(colour: str, place: int, count: int) -> str:
     """Colour ``place`` of ``count`` from a dark to a light shade of ``colour``."""
     rgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     position = place / max(count - 1, 1)  # 0 dark, 1 light
-    dark, light = [0.45 * c for c in rgb], [c + (1 - c) * 0.55 for c in rgb]
+    dark, light = [0.6 * c for c in rgb], [c + (1 - c) * 0.6 for c in rgb]
     mixed = [round(255 * ((1 - position) * d + position * b)) for d, b in zip(dark, light, strict=True)]
     return "#" + "".join(f"{c:02X}" for c in mixed)

@@ -62,8 +62,8 @@ def read(path: Path) -> pd.DataFrame:
         row = int(double.to_numpy().argmax())
         raise InputError(f"{shown}: row {row + 2}: the same cell is given twice ({_describe(table.iloc[row])})")
     scale = table["metric"].str.contains("fraction", case=False).map({True: 100.0, False: 1.0}).astype(float)
-    table["mean"] *= scale
-    table["std"] *= scale
+    for name in ("mean", "std"):
+        table[name] = (table[name] * scale).round(10)
     table["file"] = Path(path).name
     return _typed(table)
 
@@ -86,7 +86,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _describe(row: Mapping[str, Any] | pd.Series) -> str:
-    parts = [f"{key} {row[key]:g}" if key == "noise_rate" else f"{key} {row[key]!r}" for key in KEYS if not _blank(row[key])]
+    parts = [
+        f"{key} {row[key]:g}" if key == "noise_rate" else f"{key} {row[key]!r}" for key in KEYS if not _blank(row[key])
+    ]
     return ", ".join(parts)
 
 
@@ -94,7 +96,7 @@ def _blank(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def rename(table: pd.DataFrame, aliases: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+def rename(table: pd.DataFrame, aliases: Mapping[Any, Mapping[str, str]]) -> pd.DataFrame:
     """Published spellings as the paper's own names. Raises InputError for an alias that no row has."""
     table = table.copy()
     for key, names in aliases.items():
@@ -105,7 +107,7 @@ def rename(table: pd.DataFrame, aliases: Mapping[str, Mapping[str, str]]) -> pd.
     return table
 
 
-def within(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+def within(table: pd.DataFrame, where: Mapping[Any, Any]) -> pd.DataFrame:
     """Rows that agree with ``where`` (one value or several per key); an empty field agrees with everything."""
     keep = pd.Series(True, index=table.index)
     for key, wanted in where.items():
@@ -116,7 +118,10 @@ def within(table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def lookup(table: pd.DataFrame, keys: Mapping[str, Any], metric: str | None = None) -> Number | None:
-    """The published number of a cell, or None. Of several matching rows those with the fewest empty fields count; two different numbers raise InputError."""
+    """The published number of a cell, or None.
+
+    Of several matching rows those with the fewest empty fields count; two different numbers raise InputError.
+    """
     hits = within(table, {key: value for key, value in keys.items() if not _blank(value)})
     if metric is not None:
         hits = hits[hits["metric"] == metric]
@@ -128,7 +133,10 @@ def lookup(table: pd.DataFrame, keys: Mapping[str, Any], metric: str | None = No
         return None
     if len(hits[["mean", "std"]].drop_duplicates()) > 1:
         cell = ", ".join(f"{key} {value!r}" for key, value in keys.items() if not _blank(value))
-        raise InputError(f"several published numbers for {cell} in {', '.join(sorted(set(hits['file'])))}: name a metric, or add what differs ({_differing(hits)})")
+        files = ", ".join(sorted(set(hits["file"])))
+        raise InputError(
+            f"several published numbers for {cell} in {files}: name a metric, or add what differs ({_differing(hits)})"
+        )
     row = hits.iloc[0]
     return Number(float(row["mean"]), float(row["std"]), str(row["source"]), str(row["metric"]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html as html_module
 import math
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,16 +37,26 @@ def wide(table: Table, layout: str = "auto", bold: Bold | None = None) -> pd.Dat
         kinds.append(INTERVAL)
     if cells["difference"].notna().any():
         kinds.append(DIFFERENCE)
-    sizes = set(cells.loc[cells["n"] > 0, "n"])
+    usual = usual_seeds(cells)
     lookup = {(*_key(row, list(table.rows)), *_key(row, across)): row for row in cells.to_dict("records")}
     texts: dict[tuple[Any, ...], dict[tuple[Any, ...], str]] = {}
     for row_key in row_keys:
         for column_key in column_keys:
             cell = lookup.get((*row_key, *column_key))
             for kind in kinds:
-                text = "" if cell is None else _text(cell, kind, table.digits.get(cell["value"], 2), len(sizes) > 1, bold or str)
+                text = (
+                    ""
+                    if cell is None
+                    else _text(cell, kind, table.digits.get(cell["value"], 2), cell["n"] != usual, bold or str)
+                )
                 line, position = ((*row_key, kind), column_key) if layout == "rows" else (row_key, (*column_key, kind))
                 texts.setdefault(line, {})[position] = text
+    if layout == "rows":
+        texts = {
+            line: entries
+            for line, entries in texts.items()
+            if line[-1] not in (INTERVAL, DIFFERENCE) or any(entries.values())
+        }
     heads = [words.HEADINGS[key] for key in table.rows]
     tops = [words.HEADINGS[key] for key in across]
     lines = list(texts)
@@ -54,6 +65,12 @@ def wide(table: Table, layout: str = "auto", bold: Bold | None = None) -> pd.Dat
     frame.index = _index(lines, list(table.rows), heads + ([""] if layout == "rows" else []), table)
     frame.columns = _index(columns, across, tops + ([""] if layout == "columns" else []), table)
     return frame
+
+
+def usual_seeds(cells: pd.DataFrame) -> int:
+    """The most common number of seeds of a cell; 0 where nothing ran."""
+    sizes = cells.loc[cells["n"] > 0, "n"]
+    return int(sizes.mode().max()) if len(sizes) else 0
 
 
 def _unique(cells: pd.DataFrame, keys: list[str]) -> list[tuple[Any, ...]]:
@@ -66,7 +83,10 @@ def _key(row: dict[Any, Any], keys: list[str]) -> tuple[Any, ...]:
 
 def _index(entries: list[tuple[Any, ...]], keys: list[str], names: list[str], table: Table) -> pd.Index:
     titles = words.dataset_titles(table.cells, table.titles) if "dataset" in table.cells else table.titles
-    shown = [tuple(words.key_value(key, part, titles) for key, part in zip([*keys, ""], entry, strict=False)) for entry in entries]
+    shown = [
+        tuple(words.key_value(key, part, titles) for key, part in zip([*keys, ""], entry, strict=False))
+        for entry in entries
+    ]
     if not names:
         return pd.Index([""] * len(shown))
     if len(names) == 1:
@@ -90,7 +110,9 @@ def _text(cell: dict[Any, Any], kind: str, digits: int, show_n: bool, bold: Bold
 
 def _replicated(cell: dict[Any, Any], digits: int, show_n: bool, bold: Bold) -> str:
     diverged = f"diverged ({cell['diverged']} of {cell['runs']})" if cell["diverged"] else ""
-    missing = f"missing ({cell['missing']} of {cell['runs']})" if cell["missing"] and cell["status"] != "missing" else ""
+    missing = (
+        f"missing ({cell['missing']} of {cell['runs']})" if cell["missing"] and cell["status"] != "missing" else ""
+    )
     if cell["status"] == "not run":
         return "not run"
     if cell["status"] == "missing":
@@ -125,7 +147,9 @@ def markdown_frame(frame: pd.DataFrame) -> str:
         parts = _parts(key)
         lines.append([*_without_repeats(parts, previous), *map(str, row)])
         previous = parts
-    return "".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines)
+    return "".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines
+    )
 
 
 def _parts(key: Any) -> tuple[str, ...]:
@@ -144,7 +168,7 @@ def _without_repeats(parts: tuple[str, ...], previous: tuple[str, ...]) -> list[
 def html(table: Table, layout: str = "auto") -> str:
     """Plain HTML table under its caption; only tags and attributes that code hosts keep."""
     frame = wide(_escaped(table), layout, lambda text: f"<strong>{text}</strong>")
-    caption = f"<p>{html_module.escape(table.caption)}</p>\n" if table.caption else ""
+    caption = f"<p>{html_module.escape(table.caption, quote=False)}</p>\n" if table.caption else ""
     return caption + html_frame(frame)
 
 
@@ -152,7 +176,20 @@ def html_frame(frame: pd.DataFrame) -> str:
     """A frame of texts, already escaped, as an HTML table."""
     text = frame.to_html(escape=False, border=0, justify="left", index_names=True)
     text = text.replace(' class="dataframe"', "").replace(' style="text-align: left;"', "").replace(' border="0"', "")
-    return text.replace("<td>", '<td align="right">').replace(' valign="top"', ' valign="top" align="left"')
+    text = (
+        text.replace(' halign="left"', ' align="center"')
+        .replace("<td>", '<td align="right">')
+        .replace(' valign="top"', ' valign="top" align="left"')
+    )
+    return _NOTHING.sub(_one_cell, text)
+
+
+_NOTHING = re.compile(rf'(?:\s*<td align="right">{NOT_AVAILABLE}</td>){{2,}}')
+
+
+def _one_cell(match: re.Match[str]) -> str:
+    """Neighbouring cells without a published number as one."""
+    return f'\n      <td align="center" colspan="{match.group().count("<td")}">{NOT_AVAILABLE}</td>'
 
 
 def _escaped(table: Table) -> Table:
@@ -166,7 +203,16 @@ def _escaped(table: Table) -> Table:
     return type(table)(cells, table.rows, table.columns, table.caption, titles, digits, table.keyed)
 
 
-_LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "·": r"$\cdot$", "<": r"$<$", ">": r"$>$"}  # fmt: skip
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "·": r"$\cdot$",
+    "<": r"$<$",
+    ">": r"$>$",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
 
 
 def tex(text: str) -> str:
@@ -178,7 +224,13 @@ def latex(table: Table, layout: str = "auto") -> str:
     """A booktabs table with caption."""
     frame = wide(table, layout, lambda text: f"\x01{text}\x02")
     names = [str(name or "") for name in frame.index.names]
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{tex(table.caption)}}}", rf"\begin{{tabular}}{{{'l' * len(names)}{'r' * len(frame.columns)}}}", r"\toprule"]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{tex(table.caption)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(names)}{'r' * len(frame.columns)}}}",
+        r"\toprule",
+    ]
     levels = [_parts(column) for column in frame.columns]
     for level in range(frame.columns.nlevels):
         heads = [parts[level] for parts in levels]
@@ -202,8 +254,16 @@ def _spans(heads: list[str], levels: list[tuple[str, ...]], level: int) -> list[
     position = 0
     while position < len(heads):
         end = position + 1
-        while level < len(levels[0]) - 1 and end < len(heads) and levels[end][: level + 1] == levels[position][: level + 1]:
+        while (
+            level < len(levels[0]) - 1
+            and end < len(heads)
+            and levels[end][: level + 1] == levels[position][: level + 1]
+        ):
             end += 1
-        cells.append(tex(heads[position]) if end - position == 1 else rf"\multicolumn{{{end - position}}}{{c}}{{{tex(heads[position])}}}")
+        cells.append(
+            tex(heads[position])
+            if end - position == 1
+            else rf"\multicolumn{{{end - position}}}{{c}}{{{tex(heads[position])}}}"
+        )
         position = end
     return cells

@@ -36,7 +36,7 @@ _RC: dict[str, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.titlesize": 10.5,
-    "axes.titleweight": "semibold",
+    "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.labelsize": 10,
     "xtick.labelsize": 9,
@@ -44,7 +44,7 @@ _RC: dict[str, Any] = {
     "legend.fontsize": 9,
     "legend.frameon": False,
     "figure.titlesize": 11.5,
-    "figure.titleweight": "semibold",
+    "figure.titleweight": "bold",
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "lines.linewidth": 1.7,
@@ -61,16 +61,25 @@ _RC: dict[str, Any] = {
 @contextmanager
 def context() -> Iterator[None]:
     """Matplotlib settings of all figures, for the time of drawing."""
-    with mpl.rc_context({**sns.axes_style("ticks"), **sns.plotting_context("notebook", font_scale=0.9), **_RC}):
+    settings: Any = {**sns.axes_style("ticks"), **sns.plotting_context("notebook", font_scale=0.9), **_RC}
+    with mpl.rc_context(settings):
         yield
 
 
-def grid(count: int, *, columns: int = 3, width: float = 3.6, height: float = 2.8, share_y: bool = True, legend: bool = True) -> tuple[Figure, list[Axes]]:
-    """Figure with ``count`` panels in rows of ``columns``, and room on the right for a legend. Call inside `context`."""
+def grid(
+    count: int,
+    *,
+    columns: int = 3,
+    width: float = 3.6,
+    height: float = 2.8,
+    share_y: bool | str = True,
+    legend: bool = True,
+) -> tuple[Figure, list[Axes]]:
+    """Figure with ``count`` panels in rows of ``columns``, and room on the right for a legend; ``share_y`` may be "row". Call inside `context`."""
     across = max(1, min(columns, count))
     down = -(-count // across)
     figure = Figure(figsize=(width * across + (1.7 if legend else 0.3), height * down + 0.3), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False, sharex=False, sharey=share_y)
+    axes = figure.subplots(down, across, squeeze=False, sharex=False, sharey=share_y)  # type: ignore[arg-type]
     flat = list(axes.flat)
     for axis in flat[count:]:
         axis.remove()
@@ -83,14 +92,19 @@ def grid(count: int, *, columns: int = 3, width: float = 3.6, height: float = 2.
     return figure, kept
 
 
-def first_column(axes: Sequence[Axes], columns: int) -> list[Axes]:
-    """Panels at the left edge."""
-    return [axis for number, axis in enumerate(axes) if number % max(1, min(columns, len(axes))) == 0]
-
-
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str | None = None) -> None:
     """One legend for all panels, outside on the right."""
-    figure.legend(handles, labels, loc="outside right upper", title=title, alignment="left", handlelength=2.6, borderaxespad=0.2)
+    if handles or title:
+        figure.legend(
+            handles,
+            labels,
+            loc="outside right upper",
+            title=title,
+            alignment="left",
+            handlelength=2.6,
+            borderaxespad=0.2,
+            title_fontsize=9,
+        )
 
 
 def save(figure: Figure, path: Path, also: Sequence[str] = ()) -> list[Path]:

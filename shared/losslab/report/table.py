@@ -6,7 +6,7 @@ A table is kept in long form (`Table.data`): one row per cell and number, with e
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,21 @@ from losslab.report import render, words
 from losslab.report.stats import summarise
 
 NUMBERS = ("published", "published_std", "mean", "std", "n", "low", "high", "difference")
-COLUMNS = ("value", "metric", "reading", "unit", *NUMBERS, "runs", "diverged", "missing", "status", "best", "best_published", "data", "stand_in")
+COLUMNS = (
+    "value",
+    "metric",
+    "reading",
+    "unit",
+    *NUMBERS,
+    "runs",
+    "diverged",
+    "missing",
+    "status",
+    "best",
+    "best_published",
+    "data",
+    "stand_in",
+)
 STATUSES = ("done", "diverged", "missing", "not run")
 
 
@@ -37,6 +51,7 @@ class Table:
     titles: Mapping[str, str] = field(default_factory=dict)
     digits: Mapping[str, int] = field(default_factory=dict)  # per value label
     keyed: Mapping[str, str] = field(default_factory=dict)  # method -> key of its look
+    across: tuple[tuple[Any, ...], ...] = ()  # combinations of the column keys, in order
 
     def data(self) -> pd.DataFrame:
         """Long form: one row per cell and number."""
@@ -98,9 +113,10 @@ def build(
 ) -> Table:
     """Table of a results frame.
 
-    ``rows``, ``columns``: key columns. ``values``: the numbers of a cell, by default ``metric`` at ``reading``. ``published``: long form of
-    `published.read`; cells that only it has are shown too, as "not run". ``titles``: data set key -> title. ``order``: key -> its values in order, where
-    the frame's own order does not do. ``best_over``: keys over which the best is sought (default: method). Raises InputError where a cell would mix runs.
+    ``rows``, ``columns``: key columns. ``values``: the numbers of a cell, by default ``metric`` at ``reading``.
+    ``published``: long form of `published.read`; cells that only it has are shown too, as "not run".
+    ``titles``: data set key -> title. ``order``: key -> its values in order, where the frame's own order does not do.
+    ``best_over``: keys over which the best is sought (default: method). Raises InputError where a cell would mix runs.
     """
     rows, columns = tuple(rows), tuple(columns)
     for key in (*rows, *columns):
@@ -110,13 +126,16 @@ def build(
     shown = [value if value.reading else value.model_copy(update={"reading": reading}) for value in shown]
     labels = [value.label or (_label(value) if len(shown) > 1 else "") for value in shown]
     if len(set(labels)) < len(labels):
-        raise InputError(f"two numbers of a table share the label {next(label for label in labels if labels.count(label) > 1)!r}")
+        raise InputError(
+            f"two numbers of a table share the label {next(label for label in labels if labels.count(label) > 1)!r}"
+        )
     keys = (*rows, *columns)
     known = numbers.empty() if published is None else published
-    places = _places(frame, known, keys, order or {})
+    places, ranks = _places(frame, known, keys, order or {})
+    across = _in_order({place[len(rows) :] for place in places}, columns, ranks)
     cells: list[dict[str, Any]] = []
     for value, label in zip(shown, labels, strict=True):
-        part = _cells(frame, known, places, keys, value, label)
+        part = _cells(frame, known, places, keys, value, label, len(shown) == 1)
         _mark_best(part, keys, best_over, value, digits)
         cells += part
     table = pd.DataFrame(cells, columns=[*keys, *COLUMNS])
@@ -132,8 +151,10 @@ def _label(value: Value) -> str:
     return text if str(value.metric).startswith("final.") else f"{text}, {words.reading(str(value.reading))}"
 
 
-def _places(frame: pd.DataFrame, known: pd.DataFrame, keys: tuple[str, ...], order: Mapping[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
-    """Every combination of keys that the frame or the published numbers hold, in order."""
+def _places(
+    frame: pd.DataFrame, known: pd.DataFrame, keys: tuple[str, ...], order: Mapping[str, Sequence[Any]]
+) -> tuple[list[tuple[Any, ...]], dict[str, dict[Any, int]]]:
+    """Every combination of keys that the frame or the published numbers hold, in order; and the order of every key's values."""
     ours = [tuple(_clean(v) for v in row) for row in frame[list(keys)].itertuples(index=False, name=None)]
     places = dict.fromkeys(ours)
     if "experiment" not in keys:
@@ -148,7 +169,11 @@ def _places(frame: pd.DataFrame, known: pd.DataFrame, keys: tuple[str, ...], ord
         if key == "noise_rate" and not wanted:
             seen.sort(key=lambda rate: -1.0 if rate is None else float(rate))
         ranks[key] = {v: i for i, v in enumerate(dict.fromkeys([*wanted, *seen]))}
-    return sorted(places, key=lambda place: tuple(ranks[key][v] for key, v in zip(keys, place, strict=True)))
+    return _in_order(places, keys, ranks), ranks
+
+
+def _in_order(places: Iterable[tuple[Any, ...]], keys: Sequence[str], ranks: Mapping[str, Mapping[Any, int]]) -> list[tuple[Any, ...]]:
+    return sorted(places, key=lambda place: tuple(ranks[key][value] for key, value in zip(keys, place, strict=True)))
 
 
 def _matches(loose: tuple[Any, ...], place: tuple[Any, ...]) -> bool:
@@ -161,7 +186,13 @@ def _clean(value: Any) -> Any:
 
 
 def _cells(
-    frame: pd.DataFrame, known: pd.DataFrame, places: Sequence[tuple[Any, ...]], keys: tuple[str, ...], value: Value, label: str
+    frame: pd.DataFrame,
+    known: pd.DataFrame,
+    places: Sequence[tuple[Any, ...]],
+    keys: tuple[str, ...],
+    value: Value,
+    label: str,
+    alone: bool,
 ) -> list[dict[str, Any]]:
     metric, reading = str(value.metric), str(value.reading)
     described = metrics.describe(metric)
@@ -176,7 +207,7 @@ def _cells(
         part = part[~part.duplicated(["run", "status", "seed"]) | (part["run"] == "")]
         _one_setting(part, at)
         summary = summarise(read.loc[part.index])
-        number = numbers.lookup(known, at, value.published)
+        number = numbers.lookup(known, at, value.published) if value.published or alone else None
         diverged, missing = int((part["status"] == "diverged").sum()), int((part["status"] == "missing").sum())
         runs = int((part["status"] != "not run").sum())
         cells.append({
@@ -197,15 +228,24 @@ def _one_setting(part: pd.DataFrame, at: Mapping[str, Any]) -> None:
     if trained["seed"].duplicated().any():
         mixed = [key for key in KEYS if key not in at and trained[key].nunique(dropna=False) > 1]
         cell = ", ".join(f"{key} {value}" for key, value in at.items())
-        raise InputError(f"the cell {cell} holds several runs per seed: put {' or '.join(mixed) or 'what differs'} into the rows or columns, or narrow `where`")
+        what = " or ".join(mixed) or "what differs"
+        raise InputError(
+            f"the cell {cell} holds several runs per seed: put {what} into the rows or columns, or narrow `where`"
+        )
 
 
-def _mark_best(cells: list[dict[str, Any]], keys: tuple[str, ...], best_over: Sequence[str] | None, value: Value, digits: int) -> None:
+def _mark_best(
+    cells: list[dict[str, Any]], keys: tuple[str, ...], best_over: Sequence[str] | None, value: Value, digits: int
+) -> None:
     """The best of every group of cells that differ in ``best_over`` alone; equals after rounding share the place."""
     over = [key for key in (best_over or ("method",)) if key in keys]
     if best_over is None and len({cell.get("method") for cell in cells}) < 2:
         over = [key for key in ("method", "setting") if key in keys]
-    lower = value.lower_is_better if value.lower_is_better is not None else not metrics.describe(str(value.metric)).higher_is_better
+    lower = (
+        value.lower_is_better
+        if value.lower_is_better is not None
+        else not metrics.describe(str(value.metric)).higher_is_better
+    )
     sign = -1.0 if lower else 1.0
     places = value.digits if value.digits is not None else digits
     for mark, number in (("best", "mean"), ("best_published", "published")):
@@ -240,7 +280,10 @@ def _legend(table: pd.DataFrame, shown: Sequence[Value], frame: pd.DataFrame, ti
         parts.append(f"{described.axis}{how}.")
     sizes = sorted(set(table.loc[table["n"] > 0, "n"]))
     if sizes and sizes[-1] > 1:
-        count = f"{sizes[-1]} seeds" if len(sizes) == 1 else "the seeds (number in brackets where it differs)"
+        usual = render.usual_seeds(table)
+        count = f"{usual} seed{'s' if usual > 1 else ''}" + (
+            "" if len(sizes) == 1 else " (number in brackets where it differs)"
+        )
         parts.append(f"Replicated: mean ± standard deviation over {count}, with Student's 95 % interval of the mean.")
     elif sizes:
         parts.append("Replicated: one seed, so no interval.")
@@ -258,7 +301,10 @@ def cost(frame: pd.DataFrame, by: Sequence[str] = ("dataset", "method")) -> pd.D
     done = frame[frame["status"].isin(["done", "diverged"])].drop_duplicates([*by, "run"])
     grouped = done.groupby(list(by), sort=False, dropna=False)
     table = grouped.agg(
-        runs=("run", "size"), seconds=("seconds", "sum"), seconds_per_run=("seconds", "mean"), device=("device", lambda x: ", ".join(sorted(set(x))))
+        runs=("run", "size"),
+        seconds=("seconds", "sum"),
+        seconds_per_run=("seconds", "mean"),
+        device=("device", lambda x: ", ".join(sorted(set(x)))),
     )
     return table.round({"seconds": 2, "seconds_per_run": 3}).reset_index()
 

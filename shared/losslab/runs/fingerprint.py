@@ -2,6 +2,9 @@
 
 A stored record counts only while the code that made it is unchanged, so editing one loss retrains the runs that use it and no others. Comments,
 docstrings, blank lines and formatting do not count: the hash is taken over the syntax tree.
+
+Each module is read once per process, when it is first asked for: a process whose source files are edited while it trains goes on with the code that
+it has loaded, and says so in its records.
 """
 
 from __future__ import annotations
@@ -18,11 +21,15 @@ from losslab.runs.spec import Run
 ENGINE = (
     "losslab.seeding",
     "losslab.training.augmentation",
+    "losslab.training.build",
     "losslab.training.cohort",
     "losslab.training.evaluation",
     "losslab.training.objective",
     "losslab.training.optimiser",
+    "losslab.training.order",
     "losslab.training.problem",
+    "losslab.training.pruning",
+    "losslab.training.regularisation",
     "losslab.training.schedule",
     "losslab.training.stacking",
     "losslab.training.state",
@@ -55,9 +62,8 @@ def _walk(node: object) -> str:
     return repr(node)
 
 
-@cache
-def source_hash(path: Path, stamp: int) -> str:
-    """SHA-256 of one file's syntax tree; ``stamp`` (its modification time) renews the cache."""
+def source_hash(path: Path) -> str:
+    """SHA-256 of one file's syntax tree."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return hashlib.sha256(_walk(tree).encode()).hexdigest()
 
@@ -95,8 +101,15 @@ def modules_of(run: Run) -> tuple[str, ...]:
 
 def fingerprint(run: Run) -> str:
     """16 hexadecimal digits over the source of `modules_of`."""
-    digest = hashlib.sha256()
-    for name in modules_of(run):
-        for path in module_files(name):
-            digest.update(f"{name}:{path.name}:{source_hash(path, path.stat().st_mtime_ns)}\n".encode())
-    return digest.hexdigest()[:16]
+    return _together(modules_of(run))
+
+
+@cache
+def _together(modules: tuple[str, ...]) -> str:
+    return hashlib.sha256("".join(module_hash(name) for name in modules).encode()).hexdigest()[:16]
+
+
+@cache
+def module_hash(module: str) -> str:
+    """One line per source file of a module or package: its name and the hash of its syntax tree."""
+    return "".join(f"{module}:{path.name}:{source_hash(path)}\n" for path in module_files(module))

@@ -1,6 +1,7 @@
 """Leases: which process trains which run, so that two processes on one store never train the same one.
 
-A lease is a file that its owner touches from time to time. A lease that nobody touched for `EXPIRY` seconds belongs to a dead process and is free.
+A lease is a file that its owner touches from time to time. It is free again when its owner is seen to be dead, which a process on the same
+machine can tell at once; elsewhere, when nobody touched it for `EXPIRY` seconds. All changes happen under one lock, which dies with its holder.
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+
+from filelock import FileLock
 
 EXPIRY = 180.0
 
@@ -22,74 +27,103 @@ class Leases:
         self.folder = folder / "leases"
         self.held: set[str] = set()
         self.touched = 0.0
+        self._quiet: threading.Event | None = None  # ends the heartbeat
 
     def _path(self, name: str) -> Path:
         return self.folder / name
 
+    def _lock(self) -> FileLock:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".lock")
+
     def take(self, names: Iterable[str]) -> set[str]:
         """Takes what is free of ``names``; returns what it got."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        got = {name for name in names if self._take(name)}
+        with self._lock():
+            got = {name for name in names if self._dead(self._path(name))}
+            for name in got:
+                self._path(name).write_text(_owner())
         self.held |= got
+        if self.held and self._quiet is None:
+            self._quiet = threading.Event()
+            threading.Thread(target=self._beat, args=(self._quiet,), name="leases", daemon=True).start()
         return got
 
-    def _take(self, name: str) -> bool:
-        path = self._path(name)
-        for _ in range(2):
-            try:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            except FileExistsError:
-                if not self._dead(path):
-                    return False
-                with contextlib.suppress(FileNotFoundError):
-                    # Whoever renames a dead lease away owns the right to replace it; a plain unlink could hit a fresh one.
-                    grave = path.with_name(f"{name}.{os.getpid()}.dead")
-                    path.rename(grave)
-                    grave.unlink()
-                continue
-            with os.fdopen(handle, "w") as file:
-                file.write(f"{socket.gethostname()} {os.getpid()}\n")
-            return True
-        return False
+    def _beat(self, quiet: threading.Event) -> None:
+        """Touches the leases from a thread of its own, because one epoch of a large network may take longer than a lease lasts."""
+        while not quiet.wait(EXPIRY / 6):
+            self.touch()
 
     def _dead(self, path: Path) -> bool:
+        """Whether nobody holds the lease: no file, an owner that is gone, or one that was not heard of for long."""
         try:
-            host, pid = path.read_text().split()
+            where, pid, born = path.read_text().split()
             age = time.time() - path.stat().st_mtime
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
+            return True
+        except ValueError:  # being written, or damaged
             with contextlib.suppress(FileNotFoundError):
                 return time.time() - path.stat().st_mtime > EXPIRY
             return True
-        if host == socket.gethostname() and not _alive(int(pid)):
-            return True
+        if where == _machine() and pid.isdecimal():
+            return _born(int(pid)) != born
         return age > EXPIRY
 
     def free(self, names: Iterable[str]) -> set[str]:
         """Which of ``names`` nobody holds."""
-        return {name for name in names if not self._path(name).exists() or self._dead(self._path(name))}
+        return {name for name in names if self._dead(self._path(name))}
 
     def touch(self) -> None:
-        """Says that this process is alive; cheap enough to call after every epoch."""
+        """Says that this process is alive; cheap enough to call at every turn."""
         if time.monotonic() - self.touched < EXPIRY / 6:
             return
         self.touched = time.monotonic()
-        for name in self.held:
+        for name in tuple(self.held):
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self._path(name))
 
     def release(self, names: Iterable[str]) -> None:
-        """Gives leases back."""
-        for name in list(names):
-            if name in self.held:
+        """Gives leases back; one that another process took over meanwhile stays with it."""
+        mine = [name for name in names if name in self.held]
+        if not mine:
+            return
+        with self._lock():
+            for name in mine:
                 self.held.discard(name)
-                self._path(name).unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    if self._path(name).read_text() == _owner():
+                        self._path(name).unlink()
+        if not self.held and self._quiet is not None:
+            self._quiet.set()
+            self._quiet = None
 
 
-def _alive(pid: int) -> bool:
+@cache
+def _machine() -> str:
+    """Host name and, where there are such things, the space in which process numbers mean something: containers may share a host name."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = "-"
+    return f"{socket.gethostname()}/{space}".replace(" ", "_")
+
+
+def _owner() -> str:
+    return f"{_machine()} {os.getpid()} {_born(os.getpid())}\n"
+
+
+def _born(pid: int) -> str:
+    """When a process began, as a text that tells it from a later one with its number; empty if it is gone or only waits to be buried."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        pass
+    if Path("/proc/self/stat").exists():
+        return ""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
+        return ""
     except PermissionError:
-        return True
-    return True
+        pass
+    return "alive"

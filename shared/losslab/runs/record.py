@@ -40,29 +40,31 @@ class Record:
 
     def to_json(self) -> str:
         """Canonical text with a checksum over everything else."""
-        body = {"schema": SCHEMA, "hash": self.run.hash, **asdict_shallow(self), "run": self.run.content()}
-        body = _finite(body)
+        body = _finite({"schema": SCHEMA, **asdict_shallow(self)})
+        body |= {"hash": self.run.hash, "run": self.run.content()}  # as they are: a rounded number would be another run
         return canonical({**body, "checksum": checksum(body)})
 
     @staticmethod
     def from_json(text: str) -> Record:
         """Reads `to_json`'s text. Raises `Damaged` if the text is cut, changed or of another schema."""
         try:
-            body = json.loads(text)
-        except ValueError as error:
+            body = json.loads(text, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
             raise Damaged(f"not JSON: {error}") from error
         if not isinstance(body, dict) or body.get("schema") != SCHEMA:
             raise Damaged(f"schema {body.get('schema') if isinstance(body, dict) else None!r}, expected {SCHEMA}")
         stated = body.pop("checksum", None)
         if stated != checksum(body):
             raise Damaged("checksum does not match")
+        names = ("fingerprint", "status", "curves", "final", "cost", "provenance", "digests", "weights")
+        if lacking := [name for name in ("run", "hash", *names) if name not in body]:
+            raise Damaged(f"lacks {', '.join(lacking)}")
         try:
             run = Run.model_validate(body["run"])
         except ValueError as error:
             raise Damaged(f"run description is not valid: {error}") from error
         if run.hash != body["hash"]:
             raise Damaged(f"hash {body['hash']} does not belong to the run description ({run.hash})")
-        names = ("fingerprint", "status", "curves", "final", "cost", "provenance", "digests", "weights")
         return Record(run=run, **{name: body[name] for name in names})
 
     def reading(self, curve: str, how: str) -> float | None:
@@ -102,6 +104,10 @@ def asdict_shallow(record: Record) -> dict[str, Any]:
 def checksum(body: dict[str, Any]) -> str:
     """SHA-256 of the canonical JSON."""
     return hashlib.sha256(canonical(body).encode()).hexdigest()
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number that a record may hold")
 
 
 def _finite(value: Any) -> Any:

@@ -10,10 +10,19 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
-Options = dict[str, float | int | str | bool | None]
+Value = bool | int | float | str | tuple[int | float, ...] | None
+Options = dict[str, Value]
 
 
 class Part(BaseModel):
@@ -60,7 +69,22 @@ class NamedPart(Part):
     """A named piece of the library with its hyper-parameters."""
 
     name: str
-    params: dict[str, float | str | bool] = {}
+    params: Options = {}
+
+    @field_validator("params")
+    @classmethod
+    def _whole(cls, params: dict[str, Any]) -> dict[str, Any]:
+        """8 and 8.0 are one thing: an integer, because networks count their channels with it."""
+        return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in params.items()}
+
+    @model_serializer(mode="wrap")
+    def _one_text(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Numbers are written as floats, whichever way they were given, so that one content has one hash."""
+        written: dict[str, Any] = plain(self)
+        for name, value in written.get("params", {}).items():
+            if isinstance(value, int) and not isinstance(value, bool):
+                written["params"][name] = float(value)
+        return written
 
 
 class Schedule(Part):

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,6 +18,9 @@ from losslab.runs.files import write_atomic
 from losslab.runs.fingerprint import fingerprint
 from losslab.runs.record import Damaged, Record
 from losslab.runs.spec import Run
+
+if TYPE_CHECKING:
+    from losslab.runs.transfer import ImportReport
 
 Weights = dict[str, torch.Tensor]
 
@@ -113,6 +117,18 @@ class Store:
             except (Damaged, OSError) as error:
                 problems.append(Problem(path, str(error)))
         return sound, problems
+
+    def export(self, path: str | Path, runs: Iterable[Run] | None = None) -> int:
+        """Writes the records of ``runs`` (None: of all) into one file; returns how many. See `losslab.runs.transfer`."""
+        from losslab.runs.transfer import export
+
+        return export(self, path, runs)
+
+    def import_(self, path: str | Path, *, any_version: bool = False) -> ImportReport:
+        """Takes over the runs of such a file; damaged ones, and those of other source code unless ``any_version``, are refused."""
+        from losslab.runs.transfer import import_
+
+        return import_(self, path, any_version=any_version)
 
     def _files(self) -> list[Path]:
         return sorted((self.folder / "records").glob("??/*.json"))

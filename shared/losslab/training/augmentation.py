@@ -12,16 +12,16 @@ from losslab.seeding import torch_seed
 
 
 class Augmentation:
-    """One policy for a cohort; draws of a whole epoch are made at once."""
+    """One policy for a cohort; draws of a whole epoch are made at once. ``black`` ``(C,)`` is what lies outside a normalised image."""
 
-    def __init__(self, policy: str, runs: Sequence[Run], samples: int, device: torch.device) -> None:
+    def __init__(self, policy: str, runs: Sequence[Run], samples: int, black: Tensor) -> None:
         self.policy = None
         if policy != "none":
             from losslab.data import augment
 
             self.policy = augment.policy(policy)
         self.seeds = [(run.data.name, run.seed) for run in runs]
-        self.samples, self.device = samples, device
+        self.samples, self.device, self.black = samples, black.device, black
         self.draws: dict[str, Tensor] = {}
 
     def set_epoch(self, epoch: int) -> None:
@@ -45,4 +45,4 @@ class Augmentation:
         if self.policy is None:
             return images
         part = {n: d[:, where] if isinstance(where, slice) else d.index_select(1, where) for n, d in self.draws.items()}
-        return self.policy.apply(images, part)
+        return self.policy.apply(images, part, self.black)

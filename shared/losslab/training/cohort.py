@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from losslab import heads, losses, models
-from losslab.noise import transition_matrix
+from losslab import losses
 from losslab.runs.spec import Run
-from losslab.seeding import torch_seed
 from losslab.training.augmentation import Augmentation
+from losslab.training.build import build_networks, true_transition
 from losslab.training.evaluation import evaluating, fit_scores, logits_of, test_scores
+from losslab.training.graphs import GraphedSteps, graphed_steps
 from losslab.training.objective import Objective, group_key
 from losslab.training.optimiser import Optimiser
 from losslab.training.order import epoch_orders
 from losslab.training.problem import pixels, prepare
+from losslab.training.pruning import note_pruning
 from losslab.training.schedule import learning_rate, step_decay
-from losslab.training.stacking import StackedNetwork, stack
 from losslab.training.state import BestNetwork, Curves, Weights
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bf16": torch.float32}
@@ -35,6 +35,7 @@ class Options:
     device: torch.device
     root: str | None = None
     eval_batch: int = 128
+    graphs: bool = False  # CUDA graphs, on a CUDA device
     parents: dict[str, Weights] = field(default_factory=dict)  # final weights of parent runs by hash
 
 
@@ -48,10 +49,6 @@ class Outcome:
     final: dict[str, Any]
     digests: dict[str, str]
     weights: Weights
-
-
-def _key(run: Run) -> str:
-    return str(group_key(run))
 
 
 class Cohort:
@@ -82,8 +79,10 @@ class Cohort:
             self.val_rows = self.val_rows[0]  # the same images for all: evaluated together
         self.n = self.rows.shape[1]
 
-        self.network = self._networks(dataset.in_shape)
+        self.network = build_networks(self.runs, dataset.in_shape, self.num_classes, options.parents)
+        self.network.to(self.device, self.dtype).train()
         parameters = self.network.stacked_parameters()
+        parameters = [entry for entry in parameters if entry[1].requires_grad]  # a frozen backbone has none
         self.parameters = [p for _, p, _ in parameters]
         # Weight decay acts on every parameter, as torch's SGD does in the official codes.
         self.optimiser = Optimiser(
@@ -95,7 +94,7 @@ class Cohort:
             self.runs, self.given, self.val_given, self.num_classes, self._transitions(), self.dtype
         )
         self.penalised = any(g.regulariser is not None and g.regulariser.of_head for g in self.objective.groups)
-        self.augmentation = Augmentation(first.data.augment, self.runs, self.n, self.device)
+        self.augmentation = Augmentation(first.data.augment, self.runs, self.n, self.pool.black)
         self.curves = Curves(self.recipe.epochs, len(self.runs), self.device)
         self.broken = torch.full((len(self.runs),), -1, device=self.device)  # first epoch with a non-finite loss
         refreshed = any(r.recipe.refresh_start is not None and r.recipe.refresh_from == "best_val" for r in self.runs)
@@ -116,41 +115,14 @@ class Cohort:
     def _tensor(self, name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(s, name) for s in self.samples])).to(self.device)
 
-    def _networks(self, in_shape: tuple[int, int, int]) -> StackedNetwork:
-        made = []
-        for run in self.runs:
-            head = None if run.head == type(run.head)(name="linear") else _head_factory(run)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(torch_seed("init", run.model.name, run.head.name, run.seed))
-                network = models.build(run.model.name, in_shape, self.num_classes, head=head, **run.model.params)
-            if run.parent is not None and run.parent_gives in ("weights", "backbone"):
-                weights = self.options.parents[run.parent.hash]
-                wanted = {
-                    k: v for k, v in weights.items() if run.parent_gives == "weights" or k.startswith("backbone.")
-                }
-                network.load_state_dict(wanted, strict=run.parent_gives == "weights")
-            made.append(network)
-        network = stack(made).to(self.device, self.dtype)
-        if self.device.type == "cuda" and self.recipe.precision != "float64":
-            torch.backends.cudnn.benchmark = True
-        return network.train()
-
     def _transitions(self) -> list[Tensor | None]:
+        """Per run the matrix of its loss: estimated from the parent, or the true one of its noise."""
         found: list[Tensor | None] = []
         for run in self.runs:
-            matrix: Tensor | None = None
             if run.parent_gives == "transition":
-                matrix = self._estimated(run)
-            elif losses.spec(run.loss.name).matrix:
-                noise = run.noise
-                if noise.kind in ("none", "open_set"):
-                    matrix = torch.eye(self.num_classes)
-                else:
-                    extra = {k: v for k, v in noise.options.items() if k in ("matrix", "superclass")}
-                    matrix = torch.from_numpy(
-                        transition_matrix(noise.kind, self.num_classes, noise.rate, flip_map=noise.flip_map, **extra)
-                    )
-            found.append(matrix)
+                found.append(self._estimated(run))
+            else:
+                found.append(true_transition(run, self.num_classes) if losses.spec(run.loss.name).matrix else None)
         return found
 
     def _estimated(self, run: Run) -> Tensor:
@@ -158,9 +130,10 @@ class Cohort:
         from losslab.losses.transition import estimate_transition
 
         assert run.parent is not None
-        parent = Cohort(
-            [run.parent], Options(self.device, self.options.root, self.options.eval_batch, self.options.parents)
+        options = Options(
+            self.device, self.options.root, eval_batch=self.options.eval_batch, parents=self.options.parents
         )
+        parent = Cohort([run.parent], options)
         parent.network.load(0, self.options.parents[run.parent.hash])
         return estimate_transition(parent.predict()[0].exp())
 
@@ -192,7 +165,7 @@ class Cohort:
         with self.autocast():
             logits = self.network(images)
         grad, values = self.objective.gradient(logits, y, index)
-        penalty = self.objective.head_penalty(self.network.head.weight) if self.penalised else None
+        penalty = self.objective.head_penalty(cast(Tensor, self.network.head.weight)) if self.penalised else None
         grads = torch.autograd.grad(
             (logits,) if penalty is None else (logits, penalty),
             self.parameters,
@@ -230,15 +203,30 @@ class Cohort:
         self.broken = torch.where((self.broken < 0) & bad, self.epoch, self.broken)
         self.epoch += 1
 
-    def work(self) -> Iterator[bool]:
-        """Trains to the end; yields False after each step and True after each epoch, so that cohorts can take turns."""
+    def work(self) -> Iterator[int]:
+        """Trains to the end; yields the number of finished epochs after each one, so that cohorts can take turns."""
+        graphed: GraphedSteps | None = None
+        wanted = self.options.graphs
         while self.epoch < self.recipe.epochs:
             self.begin_epoch()
-            for start in range(0, self.n, self.recipe.batch_size):
-                self.step(slice(start, min(start + self.recipe.batch_size, self.n)))
-                yield False
+            if wanted:
+                graphed, wanted = graphed_steps(self), False
+            if graphed is not None:
+                graphed.epoch()
+            else:
+                for start in range(0, self.n, self.recipe.batch_size):
+                    self.step(slice(start, min(start + self.recipe.batch_size, self.n)))
             self.end_epoch()
-            yield True
+            yield self.epoch
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that a step changes."""
+        yield from self.network.state_dict(keep_vars=True).values()
+        yield from self.optimiser.state().values()
+        yield self.optimiser.rate
+        yield from (self.seen_class, self.seen_prob, self.seen_loss)
+        for group in self.objective.groups:
+            yield from group.state.values()
 
     def validate(self) -> dict[str, Tensor]:
         """Scores on the held-out part: noisy labels, own loss, clean labels."""
@@ -297,70 +285,8 @@ class Cohort:
                 memory[mine] = fresh[name][mine].to(memory.dtype)
             if "weight" in group.state:
                 for m, local in zip(members, mine, strict=True):
-                    self._note_pruning(m, group.state["weight"][local] == 0)
-
-    def _note_pruning(self, m: int, pruned: Tensor) -> None:
-        """Compares the pruned samples of model m with the truly wrong ones; read by the truncation studies."""
-        clean = self.given[m] == self.true[m]
-        per_class = [
-            float((pruned & clean & (self.given[m] == k)).sum() / (clean & (self.given[m] == k)).sum().clamp(min=1))
-            for k in range(self.num_classes)
-        ]
-        note = {
-            "prune_epoch": self.epoch,
-            "prune_share": float(pruned.float().mean()),
-            "prune_precision": float((pruned & ~clean).sum() / pruned.sum().clamp(min=1))
-            if bool(pruned.any())
-            else None,
-            "prune_recall": float((pruned & ~clean).sum() / (~clean).sum()) if bool((~clean).any()) else None,
-            "prune_clean": float((pruned & clean).sum() / clean.sum().clamp(min=1)),
-            "prune_clean_per_class": per_class,
-        }
-        for name, value in note.items():
-            self.history[m].setdefault(name, []).append(value)
-
-    # Checkpoints --------------------------------------------------------------------------------------------------
-
-    def _memories(self) -> Iterator[tuple[str, Tensor, int]]:
-        """Everything beside the network that a run carries from epoch to epoch: name, tensor, axis of the models."""
-        yield from ((f"optimiser.{name}", tensor, 0) for name, tensor in self.optimiser.state().items() if tensor.dim())
-        yield from ((f"curve.{name}", tensor, 1) for name, tensor in self.curves.values.items())
-        yield "broken", self.broken, 0
-        if self.best is not None:
-            yield "best.accuracy", self.best.accuracy, 0
-            yield from ((f"best.{n}", t.reshape(len(self.runs), -1), 0) for n, t in self.best.kept.items() if t.dim())
-        for group in self.objective.groups:
-            for name, tensor in group.state.items():
-                yield (
-                    f"state.{name}",
-                    tensor,
-                    group.models.start - len(self.runs),
-                )  # negative: models of this group only
-
-    def run_state(self, m: int) -> dict[str, Tensor]:
-        """State of model m after ``self.epoch`` epochs, for a checkpoint."""
-        state = {f"network.{name}": tensor for name, tensor in self.network.unstack(m).items()}
-        for name, tensor, axis in self._memories():
-            if axis >= 0:
-                state[name] = tensor.select(axis, m).clone()
-            elif 0 <= (local := m - (axis + len(self.runs))) < tensor.shape[0]:
-                state[name] = tensor[local].clone()
-        return state | {"optimiser.steps": self.optimiser.steps.clone()}
-
-    @torch.no_grad()
-    def load_run_state(self, m: int, state: Weights) -> None:
-        """Puts model m where `run_state` found it."""
-        self.network.load(m, {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
-        self.optimiser.steps.copy_(state["optimiser.steps"])
-        for name, value in state.items():
-            if name.startswith("curve.") and name.removeprefix("curve.") not in self.curves.values:
-                shape = (value.shape[0], len(self.runs), *value.shape[1:])
-                self.curves.values[name.removeprefix("curve.")] = torch.full(shape, float("nan"), device=self.device)
-        for name, tensor, axis in self._memories():
-            if axis >= 0:
-                tensor.select(axis, m).copy_(state[name])
-            elif 0 <= (local := m - (axis + len(self.runs))) < tensor.shape[0]:
-                tensor[local].copy_(state[name])
+                    pruned = group.state["weight"][local] == 0
+                    note_pruning(self.history[m], self.epoch, pruned, self.given[m], self.true[m])
 
     # Results -----------------------------------------------------------------------------------------------------
 
@@ -387,7 +313,3 @@ def _mask(chosen: list[int], like: Tensor) -> Tensor:
     mask = torch.zeros(like.shape[0], dtype=torch.bool, device=like.device)
     mask[chosen] = True
     return mask.reshape(-1, *[1] * (like.dim() - 1))
-
-
-def _head_factory(run: Run) -> Any:
-    return lambda feature_dim, num_classes: heads.build(run.head.name, feature_dim, num_classes, **run.head.params)

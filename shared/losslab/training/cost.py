@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ OVERHEAD = 1e5  # what one sample costs beside the network's arithmetic, in the 
 
 @lru_cache(maxsize=64)
 def _macs(
-    model: str, params: tuple[tuple[str, object], ...], in_shape: tuple[int, int, int], num_classes: int
+    model: str, params: tuple[tuple[str, Any], ...], in_shape: tuple[int, int, int], num_classes: int
 ) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -16,15 +16,18 @@ import torch
 from losslab import heads, losses, models
 from losslab.errors import InputError
 from losslab.runs import Run, Store, fingerprint
+from losslab.training.allocator import keep_memory
 from losslab.training.checkpoint import Checkpoints
 from losslab.training.cost import BIG, macs, units
+from losslab.training.graphs import take_turns
 from losslab.training.plan import CPU_WIDTH, Work, cohorts
 from losslab.training.pool import run_pool
 from losslab.training.problem import dataset_of, prepare
-from losslab.training.work import Report, Settings, do
+from losslab.training.work import Report, Settings, Task
 
 POOL_SECONDS = 6.0  # work shorter than this is not worth starting processes for
-UNITS_PER_SECOND = 8e9  # rough speed of one CPU core, for that decision only
+GPU_LANES = 4  # cohorts that share a GPU, each on its own stream
+UNITS_PER_SECOND = 8e10  # rough speed of one CPU core, for that decision only
 
 
 @dataclass
@@ -164,7 +167,8 @@ def train(
         runs: any runs; equal ones are trained once.
         store: where the records go. Other processes may work on the same store.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        workers: processes on a CPU; None: one per core where the work is worth it. The numbers do not depend on it.
+        workers: processes on a CPU (None: one per core where the work is worth it), cohorts at a time on a GPU
+            (None: 4). The numbers do not depend on it.
         root: folder of the data sets; None: the default one.
         budget: seconds after which no new epoch is begun; unfinished runs leave checkpoints.
         progress: called with a `Progress` at most a few times a second.
@@ -236,14 +240,41 @@ def _stage(
 
     if pooled:
         run_pool(works, settings, count, tick, done, stop)
+    elif on_cpu:
+        keep_memory()
+        with _threads(1 if all(macs(w.runs[0], settings.root) < BIG for w in works) else None):
+            _in_process(works, settings, 1, tick, done, stop)
     else:
-        with _threads(1 if on_cpu and all(macs(w.runs[0], settings.root) < BIG for w in works) else None):
-            for work in works:
-                if stop() or (settings.deadline is not None and time.time() > settings.deadline):
-                    return
-                done(do(work, settings, lambda share, work=work: tick(share * work.units), stop))  # type: ignore[misc]
+        _in_process(works, settings, min(workers or GPU_LANES, len(works)), tick, done, stop)
     if waiting:
         _wait([run for run in stage if run.hash in waiting], store, settings, workers, tick, note, stop)
+
+
+def _in_process(
+    works: Sequence[Work],
+    settings: Settings,
+    lanes: int,
+    tick: Callable[[float], None],
+    done: Callable[[Report], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Trains works in this process: one after the other on a CPU; on a GPU several at a time, each on its own stream."""
+    queue = list(works)
+
+    def lane() -> Iterator[None]:
+        while queue and not stop() and not (settings.deadline is not None and time.time() > settings.deadline):
+            work = queue.pop(0)
+            task = Task(work, settings, lambda share, work=work: tick(share * work.units), stop, lanes=lanes)  # type: ignore[misc]
+            yield from task.run()
+            done(task.report)
+
+    if settings.device == "cpu":
+        for _ in lane():
+            pass
+        return
+    with torch.cuda.device(torch.device(settings.device)):
+        take_turns([lane() for _ in range(lanes)], [torch.cuda.Stream() for _ in range(lanes)])
+        torch.cuda.synchronize()
 
 
 def _wait(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -19,12 +20,14 @@ from losslab.training.work import Report, Settings
 def _serve(pipe: Connection, settings: Settings, stop: Any, parent: int, widths: int) -> None:
     """A worker's life: receive a cohort, train it, report; ends when the pipe closes or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: setattr(stop, "value", 1))
     import torch
 
+    from losslab.training.allocator import keep_memory
     from losslab.training.work import do, parent_alive
 
     torch.set_num_threads(1)
+    keep_memory()
     last = 0.0
 
     while True:
@@ -44,7 +47,7 @@ def _serve(pipe: Connection, settings: Settings, stop: Any, parent: int, widths:
                 last, pending = time.monotonic(), 0.0
 
         try:
-            report = do(work, settings, tick, lambda: stop.is_set() or not parent_alive(parent), widths)
+            report = do(work, settings, tick, lambda: bool(stop.value) or not parent_alive(parent), widths)
             pipe.send(("tick", pending))
             pipe.send(("done", report))
         except (BrokenPipeError, ConnectionResetError):
@@ -71,7 +74,7 @@ def run_pool(
     Raises RuntimeError with the worker's traceback if a cohort fails, `WorkerDied` if one died twice on the same cohort.
     """
     context = multiprocessing.get_context("spawn")
-    flag = context.Event()
+    flag = context.RawValue("b", 0)  # no lock, which a killed worker or a signal handler could hold for ever
     queue = list(works)
     losses: dict[Work, int] = {}
     pipes: dict[Connection, tuple[BaseProcess, Work | None]] = {}
@@ -91,7 +94,8 @@ def run_pool(
         process, _ = pipes[pipe]
         work = queue.pop(0) if queue and not over() else None
         pipes[pipe] = (process, work)
-        pipe.send(work)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            pipe.send(work)  # if it is dead already, reading will tell
         if work is None:
             pipe.close()
             del pipes[pipe]
@@ -102,7 +106,7 @@ def run_pool(
             start()
         while pipes:
             if stop():
-                flag.set()
+                flag.value = 1
             for pipe in wait(list(pipes), timeout=0.5):
                 assert isinstance(pipe, Connection)
                 process, work = pipes[pipe]
@@ -130,8 +134,12 @@ def run_pool(
                     done(value)
                     feed(pipe)
         return queue
+    except KeyboardInterrupt:  # a second Ctrl-C or SIGTERM: at once, not at the end of an epoch
+        for process, _ in pipes.values():
+            process.kill()
+        raise
     finally:
-        flag.set()
+        flag.value = 1
         for pipe, (process, _) in list(pipes.items()):
             pipe.close()
             process.terminate()

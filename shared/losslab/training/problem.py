@@ -136,6 +136,9 @@ class Pixels:
     """Standardised images on the device: ``take(rows)`` with rows of any shape gives ``(*rows.shape, C, H, W)``."""
 
     def __init__(self, images: Tensor, shift: Tensor, scale: Tensor, device: torch.device, dtype: torch.dtype) -> None:
+        # Outside an image lies black; with a mean image the padding comes after the subtraction and is zero.
+        per_channel = shift.numel() == shift.shape[0]
+        self.black = (-shift * scale if per_channel else torch.zeros(shift.shape[0])).reshape(-1).to(device, dtype)
         self.shift, self.scale, self.dtype = shift.to(device, dtype), scale.to(device, dtype), dtype
         self.images = images.to(device)
         if images.numel() * 4 <= FLOAT_POOL_BYTES:

@@ -17,7 +17,7 @@ class BestNetwork:
 
     def __init__(self, network: StackedNetwork) -> None:
         self.network = network
-        self.tensors = {name: t for name, t in network.state_dict(keep_vars=True).items()}
+        self.tensors = dict(network.state_dict(keep_vars=True).items())
         self.kept = {name: t.detach().clone() for name, t in self.tensors.items()}
         self.accuracy = torch.full((network.copies,), -1.0, device=next(iter(self.kept.values())).device)
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from losslab.data.dataset import Dataset
-from losslab.errors import InputError
-from losslab.noise._checks import near
+from losslab.errors import InputError, near
 
 # Constants that papers apply whatever the data set: mean and deviation per channel, of images / 255.
 CONSTANTS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -66,8 +65,10 @@ def statistics(dataset: Dataset, name: str = "mean_std") -> Stats:
 
 
 def standardise(images: torch.Tensor, stats: Stats) -> torch.Tensor:
-    """(images / 255 - mean) / std as float32; ``images`` ``(..., C, H, W)`` uint8, on any device."""
-    if images.dtype != torch.uint8:
-        raise InputError(f"standardise takes uint8 images, not {images.dtype}")
+    """(images - mean) / std; ``images`` ``(..., C, H, W)`` on any device: uint8 (divided by 255, float32 returned), or float in [0, 1]."""
     local = stats.to(images.device)
-    return images.to(torch.float32).div_(255).sub_(local.mean).div_(local.std)
+    if images.dtype == torch.uint8:
+        return images.to(torch.float32).div_(255).sub_(local.mean).div_(local.std)
+    if not images.is_floating_point():
+        raise InputError(f"standardise takes uint8 images, or float ones in [0, 1], not {images.dtype}")
+    return ((images - local.mean) / local.std).to(images.dtype)
