@@ -7,15 +7,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import samples
 import theory
 from losslab.papers import results
 from losslab.report import published, style
 from losslab.report.stats import band
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 Q_KEYS = {"Lq q=0.0": "ce", "Lq q=0.4": "gce", "Lq q=0.8": "gce", "Lq q=1.0": "mae"}
+Q_MARKERS = dict(zip(Q_KEYS, "osDv", strict=True))
 
 
 def _looks(frame: pd.DataFrame) -> dict[str, style.Look]:
@@ -29,6 +34,13 @@ def _line(axis: Axes, frame: pd.DataFrame, curve: str, look: style.Look, *, fact
     epochs = np.arange(1, len(mean) + 1)
     axis.plot(epochs, mean, color=look.colour, linestyle=look.line if dash is None else dash)
     axis.fill_between(epochs, low, high, color=look.colour, alpha=0.15, linewidth=0)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _data(frame: pd.DataFrame, titles: dict[str, str]) -> str:
+    """`CIFAR-10 (stand-in: digits 8x8)`."""
+    row = frame.iloc[0]
+    return titles[row["dataset"]] + (f"\n(stand-in: {row['stand_in']})" if row["stand_in"] else "")
 
 
 def _legend(figure: Figure, looks: Sequence[style.Look], more: Sequence[tuple[str, dict[str, object]]] = ()) -> None:
@@ -123,24 +135,25 @@ def figure_1(frame: pd.DataFrame, titles: dict[str, str]) -> Figure:
         for axis, letter, dataset in zip(axes, "ab", clean["dataset"].unique(), strict=False):
             for method, rows in clean[clean["dataset"] == dataset].groupby("method", sort=False):
                 _line(axis, rows, "test_acc", looks[str(method)], factor=100)
-            _mark(axis, letter, titles[dataset])
+            _mark(axis, letter, _data(clean[clean["dataset"] == dataset], titles))
             axis.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 100))
         for method, rows in confidence.groupby("method", sort=False):
             _line(axes[2], rows, "prob_clean", looks[str(method)], dash="-")
             _line(axes[2], rows, "prob_noisy", looks[str(method)], dash=(0, (4, 2)))
-        _mark(axes[2], "c", "40 % uniform noise")
+        _mark(axes[2], "c", "40 % uniform noise, " + _data(confidence, titles))
         axes[2].set(xlabel="epoch", ylabel="mean softmax of the given label", ylim=(0, 1))
         _legend(figure, list(looks.values()), [("correct labels", {}), ("wrong labels", {"linestyle": "--"})])
     return figure
 
 
-def figure_2(frame: pd.DataFrame, numbers: pd.DataFrame, published_epochs: int = 500) -> Figure:
+def figure_2(frame: pd.DataFrame, numbers: pd.DataFrame, titles: dict[str, str], published_epochs: int = 500) -> Figure:
     """Test accuracy (a-c) and validation loss (d-f) by epoch; published points at the same share of the training."""
     points = published.curves(numbers)
     looks = style.spread(Q_KEYS)
     panels = frame[["noise_type", "noise_rate"]].drop_duplicates().to_records(index=False).tolist()
     with style.context():
         figure, axes = style.grid(2 * len(panels), columns=len(panels), share_y=False)
+        figure.suptitle(_data(frame, titles).replace("\n", " "))
         for column, (kind, rate) in enumerate(panels):
             part = frame[(frame["noise_type"] == kind) & (frame["noise_rate"] == rate)]
             upper, lower = axes[column], axes[len(panels) + column]
@@ -150,13 +163,13 @@ def figure_2(frame: pd.DataFrame, numbers: pd.DataFrame, published_epochs: int =
                 _line(lower, rows, "val_loss", look)
                 seen = points[(points["method"] == method) & (points["noise_type"] == kind) & (points["noise_rate"] == rate)]
                 at = seen["epoch"] * len(rows["test_acc"].iloc[0]) / published_epochs
-                upper.plot(at, seen["mean"], linestyle="none", marker=look.marker, markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=1.1)
+                upper.plot(at, seen["mean"], linestyle="none", marker=Q_MARKERS[str(method)], markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=1.1)
             _mark(upper, "abc"[column], f"noise rate {rate:g}")
             _mark(lower, "def"[column], f"noise rate {rate:g}")
-            upper.set(ylabel="test accuracy (%)" if column == 0 else "", ylim=(0 if part["test_acc"].map(max).max() < 0.5 else 15, 100))
-            lower.set(xlabel="epoch", ylabel="validation loss" if column == 0 else "", yscale="log")
-        marks = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": style.INK, "markeredgewidth": 1.1, "linestyle": "none"}
-        _legend(figure, list(looks.values()), [("published", marks)])
+            upper.set(ylabel="test accuracy (%)" if column == 0 else "", ylim=(20, 100))
+            lower.set(xlabel="epoch", ylabel="validation loss" if column == 0 else "", ylim=(0, None))
+        marks = {"markerfacecolor": "none", "markeredgewidth": 1.1, "linestyle": "none"}
+        _legend(figure, list(looks.values()), [(f"published, q={m[-3:]}", {"marker": Q_MARKERS[m], "markeredgecolor": looks[m].colour, **marks}) for m in Q_KEYS])
     return figure
 
 
@@ -184,7 +197,7 @@ def weights(gradients: pd.DataFrame, rate: float) -> Figure:
             height = last[last["labels"] == labels][explained].mean()
             axes[1].bar(np.arange(3) + 0.38 * place - 0.19, height, width=0.36, color=style.ramp(style.of("gce").colour, place, 2), label=f"{labels} labels")
         axes[1].axhline(0, color=style.INK, linewidth=0.8)
-        axes[1].set(ylim=(-1.1, 1.1), ylabel="Spearman's rho with the sample's gradient norm")
+        axes[1].set(ylim=(-1.1, 1.1), ylabel="Spearman's rho")
         axes[1].set_xticks(range(3), [r"$p^{q-1}$", "logits", "logits x\nfeatures"])
         axes[1].legend(loc="lower right")
         for axis, letter, title in zip(axes, "abc", ("gradient norm of wrong labels", "what predicts it, Lq, last epoch", "variation of the gradient norm"), strict=True):
@@ -229,6 +242,27 @@ def pruned(frame: pd.DataFrame, by_class: pd.DataFrame, by_level: pd.DataFrame) 
         rates = [(f"{kind} {rate:g}", {"color": style.ramp(trunc.colour, place, max(2, len(cases)))}) for place, ((kind, rate), _) in enumerate(cases)]
         meaning = [("wrong among pruned", {}), ("pruned among wrong", {"linestyle": "--"}), ("pruned among correct", {"linestyle": ":"})]
         _legend(figure, [], [*rates, *meaning, ("one seed", {"marker": "o", "linestyle": "none", "markersize": 3})])
+    return figure
+
+
+def algorithm_1(flock: samples.Flock, rates: Sequence[float], seed: int = 0) -> Figure:
+    """Which samples every pruning keeps: one line per sample, one column per pruning, one panel per noise rate."""
+    kept, gone = "#FFFFFF", style.of("truncated_gce").colour
+    with style.context():
+        figure, axes = style.grid(2 * len(rates), columns=2 * len(rates), width=2.6, height=3.2, share_y=False)
+        for place, rate in enumerate(rates):
+            (i,) = flock.rows(strategy="pruning", rate=rate, seed=seed)
+            history = np.stack([kept_by[i].numpy() for _, kept_by in flock.prunings], 1)
+            for axis, wrong in zip(axes[2 * place :], (False, True), strict=False):
+                rows = history[(flock.wrong[i] == wrong).numpy()]
+                rows = rows[np.lexsort(rows.T)]
+                axis.imshow(rows, aspect="auto", interpolation="nearest", cmap=ListedColormap([gone, kept]), vmin=0, vmax=1)
+                axis.set_xticks(range(0, history.shape[1], 2), [str(epoch + 1) for epoch, _ in flock.prunings[::2]])
+                axis.set(xlabel="before epoch", ylabel="samples", yticks=[])
+                axis.grid(False)
+                axis.set_title(f"{rate:.0%} noise, {'wrong' if wrong else 'right'} labels")
+        patches = [Patch(facecolor=gone, label="pruned"), Patch(facecolor=kept, edgecolor=style.INK, label="kept")]
+        style.legend(figure, patches, ["pruned", "kept"])
     return figure
 
 

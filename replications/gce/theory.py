@@ -19,14 +19,14 @@ Array = np.ndarray
 
 def two_classes(p: Array) -> tuple[Tensor, Tensor]:
     """Log-probabilities `(n, 2)` that give the label probability `p`, and the labels."""
-    values = torch.as_tensor(np.asarray(p, dtype=np.float64))
+    values = torch.as_tensor(np.array(p, dtype=np.float64))
     return torch.stack([values, 1 - values], dim=-1).clamp_min(1e-300).log(), torch.zeros(len(values), dtype=torch.int64)
 
 
 def loss_values(p: Array, q: float) -> Array:
     """`L_q` at label probability `p`; q = 0 is cross-entropy."""
     log_probs, targets = two_classes(p)
-    return (ce(log_probs, targets) if q == 0 else gce(log_probs, targets, q=q)).numpy()
+    return (ce(log_probs, targets) if q == 0 else gce(log_probs, targets, q=q)).numpy() + 0.0  # no negative zeros
 
 
 def truncated_values(p: Array, q: float, k: float) -> Array:
@@ -38,7 +38,7 @@ def truncated_values(p: Array, q: float, k: float) -> Array:
 def mae_values(p: Array) -> Array:
     """`2 - 2 p`."""
     log_probs, targets = two_classes(p)
-    return mae(log_probs, targets).numpy()
+    return mae(log_probs, targets).numpy() + 0.0
 
 
 def logit_norm(p: Array, q: float) -> Array:

@@ -84,8 +84,8 @@ def first_experiment(content: dict) -> dict:  # type: ignore[type-arg]
         (lambda c: c["methods"]["CCE"].update(params={"q": 0.7}), ("'q'",)),
         (lambda c: c["methods"]["Lq (q=0.7)"]["params"].update(q=1.7), ("1.7", "(0, 1]")),
         (lambda c: c.update(methds={}), ("methds",)),
-        (lambda c: first_experiment(c)["noise"][-1].update(rates=[1.4]), ("1.4",)),
-        (lambda c: first_experiment(c)["noise"][-1].update(kind="assymetric"), ("'assymetric'",)),
+        (lambda c: first_experiment(c)["noise"][1].update(rates=[1.4]), ("1.4",)),
+        (lambda c: first_experiment(c)["noise"][1].update(kind="assymetric"), ("'assymetric'",)),
         (lambda c: all_blocks(c, "data", {"name": "digitz"}), ("'digitz'",)),
         (lambda c: all_blocks(c, "model", {"name": "mpl"}), ("'mpl'",)),
     ],
@@ -93,7 +93,7 @@ def first_experiment(content: dict) -> dict:  # type: ignore[type-arg]
 )
 def test_paper(refused: Refused, repository: Path, edit: Callable[[dict], object], said: tuple[str, ...]) -> None:  # type: ignore[type-arg]
     change(repository, edit)
-    line = refused("train", "gce", "--scale", "smoke")
+    line = refused("train", "gce", "--scale", "smoke", "--dry-run")
     for text in said:
         assert text in line
     assert not list((repository.parent / "store").glob("records/*/*.json"))

@@ -180,6 +180,12 @@ def test_every_policy_runs(name: str) -> None:
     assert torch.equal(images, before) and torch.isfinite(result.float()).all()
 
 
+def test_centre_is_torchvisions() -> None:
+    images = batch(1, 2, h=37, w=36)
+    assert torch.equal(augment.policy("flip_crop32").centre(images), tv.center_crop(images, [32, 32]))
+    assert torch.equal(augment.policy("crop_flip").centre(images), images)
+
+
 def test_bad_input() -> None:
     with pytest.raises(InputError, match="Did you mean 'crop_flip'"):
         augment.policy("crop-flip")

@@ -83,6 +83,7 @@ class _Harmful:
         return (Path.touch, (self.file,))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_human_files_run_no_code(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     torch.save({"worse_label": _Harmful(trace)}, tmp_path / "bad.pt")

@@ -144,6 +144,19 @@ PAPER_CASES: dict[str, tuple[Edit, str]] = {
         put("items", 5, "where", value={"dataset": "tten"}),
         "items.figure-2.where.dataset: unknown block 'tten'",
     ),
+    "item method": (
+        put("items", 7, "where", "method", value="CEE"),
+        "items.extra-cost.where.method: unknown method 'CEE'; did you mean 'CE'",
+    ),
+    "when rate": (
+        put("methods", "Trunc", "when", 1, "noise_rate", value=[0.7]),
+        "methods.Trunc.when.1: unknown rate '0.7'",
+    ),
+    "when noise": (put("methods", "Trunc", "when", 1, "noise_type", value="symm"), "unknown noise type 'symm'"),
+    "block noise": (
+        put("blocks", "ten", "quick", "noise", value={"rael": {"kind": "instance"}}),
+        "blocks.ten.quick.noise: unknown noise type 'rael'; did you mean 'real'",
+    ),
     "item id": (put("items", 0, "id", value="a/b"), "'a/b' cannot be an id"),
     "item twice": (put("items", 0, "id", value="table-2"), "items: the id 'table-2' is given twice"),
     "slug": (put("slug", value="toys"), "slug: 'toys' must be the name of its folder, 'toy'"),

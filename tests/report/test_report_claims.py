@@ -222,7 +222,8 @@ def test_inventory_and_summary(toy: papers.Paper, frame: pd.DataFrame, tmp_path:
         found.set_index("id").loc["table-1", "regenerated"] and not found.set_index("id").loc["figure-1", "regenerated"]
     )
     assert inventory.summary(found) == (
-        "1 of the paper's 7 tables, figures and algorithms regenerated (not: table-2, table-3, table-4, figure-1, figure-2, algorithm-1), and 1 that the paper does not have."
+        "1 of the paper's 7 tables, figures and algorithms regenerated "
+        "(not: table-2, table-3, table-4, figure-1, figure-2, algorithm-1), and 1 that the paper does not have."
     )
     content = json.loads((folder / "metrics.json").read_text())
     assert content["runs"] == {"done": len(frame) - 6, "diverged": 2, "missing": 4} and content["items"] == {
@@ -258,7 +259,7 @@ def test_verify(toy: papers.Paper, frame: pd.DataFrame, tmp_path: Path) -> None:
     shifted.iloc[:-1].to_csv(old / "tables" / "table-1.csv", index=False)
     other = verify.folders(new, old)
     assert not other.agrees(1.0) and other.within(0.1) == other.total - 1
-    assert other.largest[1] == pytest.approx(0.3, abs=1e-4) and other.largest[0].startswith("table-1: ten, CE, none, 0")
+    assert other.largest[1] == pytest.approx(0.3, abs=1e-4) and other.largest[0].startswith("table-1: ten, none, 0, CE")
     assert other.texts[0][1:] == ("done", "missing") and len(other.only_new) > 0
     assert "largest difference 0.3" in other.sentence()
     with pytest.raises(InputError, match="no such folder"):

@@ -114,7 +114,7 @@ def test_several_numbers_per_cell(toy: papers.Paper, frame: pd.DataFrame) -> Non
     assert row["published"] == 60.0 and cell(made, setting="ResNet20", method="CE", value="best")["published"] == 80.0
     margin = cell(made, setting="ResNet56", method="GCE", value="class margin")
     assert margin["mean"] == pytest.approx(94.0) and margin["unit"] == "degrees"
-    assert "94.0 ± 0.0" in made.markdown() and "last" in made.wide().columns.get_level_values(1)
+    assert "**94.0** ± 0.0" in made.markdown() and "last" in made.wide().columns.get_level_values(1)
     with pytest.raises(InputError, match="share the label 'a'"):
         table.build(frame, rows=["method"], columns=[], values=[Value(label="a"), Value(label="a", reading="best")])
 
@@ -131,6 +131,12 @@ def test_narrow_tables_put_numbers_side_by_side(toy: papers.Paper, frame: pd.Dat
     ]
     with pytest.raises(InputError, match="unknown layout 'row'; did you mean 'rows'"):
         items.table(toy, "table-4", frame).wide("row")
+
+
+def test_noise_without_a_rate(toy: papers.Paper, frame: pd.DataFrame) -> None:
+    made = items.table(toy, "table-4", frame, columns=("noise_type", "noise_rate"))
+    assert made.data()["noise_rate"].isna().all() and made.data()["published"].tolist() == [68.9, 69.8]
+    assert "real · published" in made.markdown()
 
 
 def test_a_cell_never_mixes_runs(toy: papers.Paper, frame: pd.DataFrame) -> None:

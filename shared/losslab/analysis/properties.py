@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,9 +17,13 @@ import torch
 from torch import Tensor
 
 from losslab.analysis import decomposition, scalar
+from losslab.analysis.descent import descend
 from losslab.analysis.probing import Probe, probe, probe_cosines, probe_logits
 from losslab.losses import describe
 from losslab.losses.registry import spec as find
+
+Values = Callable[[Tensor], Tensor]
+"""From points `(n, K)` to one number each `(n,)`."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,7 @@ def check(name: str, num_classes: int = 10, **given: Any) -> Properties:
 
 def class_sum_range(loss: Probe) -> tuple[float, float]:
     """Smallest and largest `sum_k L(x, k)` found; infinite where it keeps growing with the logits."""
-    if loss.domain == "cosines":
-        return _extremes(loss.class_sums(probe_cosines(loss.num_classes)))
-    return _growing(loss, lambda points: loss.class_sums(points))
+    return _range(loss, loss.class_sums)
 
 
 def value_range(loss: Probe) -> tuple[float, float]:
@@ -114,11 +117,12 @@ def value_range(loss: Probe) -> tuple[float, float]:
 
     Where a factor is detached and the loss is a function of p_y, the values are those of the integrated gradient, 0 at p_y = 1.
     """
-    if loss.domain == "cosines":
-        return _extremes(loss.all_labels(probe_cosines(loss.num_classes)))
     if not loss.conservative and loss.depends_on_target_only:
         return _integrated_range(loss)
-    return _growing(loss, lambda points: loss.all_labels(points))
+    label = torch.zeros((), dtype=torch.int64)
+    if "class_counts" in loss.arguments or "transition" in loss.arguments:  # labels differ
+        return _range(loss, lambda points: loss.all_labels(points).amin(1), lambda points: loss.all_labels(points).amax(1))
+    return _range(loss, lambda points: loss.at(points, label.expand(len(points))))
 
 
 def monotone(loss: Probe, rays: int = 24) -> str:
@@ -151,6 +155,7 @@ def compare(name: str, num_classes: int = 10, tight: bool = True, **given: Any) 
     one part in a thousand. `given`: as for `check`.
     """
     card = describe(name)
+    tight = tight and not find(name).tensors  # claims do not know the matrix or the counts
     claim, found = card.properties, check(name, num_classes, **given)
     if found.domain == "batch":
         return []
@@ -218,12 +223,37 @@ def _extremes(values: Tensor) -> tuple[float, float]:
     return float(values.min()) + 0.0, float(values.max()) + 0.0
 
 
-def _growing(loss: Probe, values: Any) -> tuple[float, float]:
-    """Extremes over logits up to 1e6 and 1e8; what still grows between the two is taken as unbounded."""
-    near, far = (_extremes(values(loss.from_logits(probe_logits(loss.num_classes, size)))) for size in (1e6, 1e8))
-    low = -math.inf if near[0] - far[0] > 1e-3 * (1 + abs(near[0])) else min(near[0], far[0])
-    high = math.inf if far[1] - near[1] > 1e-3 * (1 + abs(near[1])) else max(near[1], far[1])
-    return low, high
+def _range(loss: Probe, low: Values, high: Values | None = None) -> tuple[float, float]:
+    """Extremes over the probing set, each improved by descent from the best points.
+
+    For logits two sets are used, up to 1e6 and 1e8; what still grows between the two is taken as unbounded.
+    """
+    high = low if high is None else high
+    if loss.domain == "cosines":
+        start = probe_cosines(loss.num_classes)
+        inf, sup = float(low(start).min()), float(high(start).max())
+        angles, place = torch.arcsin(start.clamp(-0.999, 0.999)), torch.sin
+    else:
+        start = probe_logits(loss.num_classes, 1e6)
+        near, far = (loss.from_logits(points) for points in (start, probe_logits(loss.num_classes, 1e8)))
+        inf, sup = _settled(low(near), low(far), 1), _settled(high(near), high(far), -1)
+        angles, place = start[(start.abs() <= 30).all(1)], loss.from_logits
+    if math.isfinite(inf):
+        inf = min(inf, _lowest(lambda x: low(place(x)), angles))
+    if math.isfinite(sup):
+        sup = max(sup, -_lowest(lambda x: -high(place(x)), angles))
+    return inf + 0.0, sup + 0.0
+
+
+def _settled(near: Tensor, far: Tensor, side: int) -> float:
+    one, two = (float((side * values.detach()).min()) for values in (near, far))
+    return -side * math.inf if one - two > 1e-3 * (1 + abs(one)) else side * min(one, two)
+
+
+def _lowest(objective: Values, start: Tensor) -> float:
+    """The lowest value that descent from the ten best starts reaches."""
+    best = objective(start).detach().argsort()[:10]
+    return float(descend(objective, start[best], rounds=120, rate=0.1)[1].min())
 
 
 def _integrated_range(loss: Probe) -> tuple[float, float]:

@@ -253,6 +253,13 @@ class Policy:
             height, width = step.size(height, width)
         return height, width
 
+    def centre(self, images: torch.Tensor) -> torch.Tensor:
+        """The test images' view: the central part of the size that `apply` returns; ``(..., C, H, W)``, not copied."""
+        height, width = images.shape[-2:]
+        high, wide = self.out_size(height, width)
+        top, left = round((height - high) / 2), round((width - wide) / 2)
+        return images[..., top : top + high, left : left + wide]
+
     def draw(self, n: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Draws for ``n`` images of any size: small CPU tensors ``(n, ...)`` by name."""
         return {f"{i}.{k}": v for i, step in enumerate(self.steps) for k, v in step.draw(n, generator).items()}

@@ -16,7 +16,7 @@ BLACK, GREY, SILVER = "#1A1A1A", "#6F6F6F", "#A6A6A6"
 BLUE, SKY, INDIGO, NAVY = "#0072B2", "#56B4E9", "#4B3F9E", "#1F3A5F"
 GREEN, TEAL, OLIVE = "#009E73", "#44AA99", "#8A8A2A"
 ORANGE, VERMILLION, SAND, BROWN = "#E69F00", "#D55E00", "#B8A14B", "#8C5A2B"
-PINK, WINE, ROSE, PURPLE = "#CC79A7", "#882255", "#CC6677", "#AA4499"
+PINK, WINE, ROSE, PURPLE, CRIMSON = "#CC79A7", "#882255", "#CC6677", "#AA4499", "#A50026"
 SOLID, DASH, DOT, DASHDOT = "", (5.0, 2.0), (1.5, 1.8), (6.0, 2.0, 1.5, 2.0)
 Dash = str | tuple[float, ...]
 
@@ -49,7 +49,7 @@ _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("nmae", "NMAE", ORANGE, "v", DASH),
     ("backward", "Backward", OLIVE, "<", DOT),
     ("forward", "Forward", TEAL, ">", SOLID),
-    ("forward_est", "Forward, estimated", TEAL, "<", DASH),
+    ("forward_est", "Forward, estimated", SAND, "<", DASH),
     ("d2l", "D2L", BROWN, "h", DASH),
     ("lccn", "LCCN", BROWN, "H", DOT),
     ("mentornet", "MentorNet", ROSE, "h", DASH),
@@ -64,7 +64,7 @@ _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("nrce", "NRCE", OLIVE, "s", DASH),
     ("sce", "SCE", GREEN, "s", SOLID),
     ("imae", "IMAE", WINE, "P", SOLID),
-    ("dmi", "L_DMI", VERMILLION, "*", SOLID),
+    ("dmi", "L_DMI", CRIMSON, "*", SOLID),
     ("nce", "NCE", SKY, "o", DOT),
     ("nfl", "NFL", SKY, "s", DASHDOT),
     ("nfl+nce", "NFL+NCE", GREY, "X", DOT),
@@ -79,7 +79,7 @@ _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("gce+nce", "GCE+NCE", BLUE, "<", DASHDOT),
     ("ngce+mae", "NGCE+MAE", SKY, "v", DOT),
     ("ngce+rce", "NGCE+RCE", SKY, ">", DOT),
-    ("agce", "AGCE", VERMILLION, "D", SOLID),
+    ("agce", "AGCE", VERMILLION, "p", SOLID),
     ("aul", "AUL", BROWN, "s", SOLID),
     ("ael", "AEL", SAND, "^", SOLID),
     ("nce+agce", "NCE+AGCE", VERMILLION, "X", DASH),
@@ -93,18 +93,18 @@ _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("sharpening", "Output sharpening", PURPLE, "^", DASHDOT),
     ("normface", "NormFace", GREY, "o", SOLID),
     ("cosface", "CosFace", BLUE, "^", SOLID),
-    ("arcface", "ArcFace", GREEN, "s", SOLID),
+    ("arcface", "ArcFace", GREEN, "v", SOLID),
     ("gm_softmax", "GM-Softmax", SAND, "p", SOLID),
     ("lm_softmax", "LM-Softmax", VERMILLION, "D", SOLID),
     ("ce+rsm", "CE + sample margin", BLACK, "o", DASH),
     ("normface+rsm", "NormFace + sample margin", GREY, "o", DASH),
     ("cosface+rsm", "CosFace + sample margin", BLUE, "^", DASH),
-    ("arcface+rsm", "ArcFace + sample margin", GREEN, "s", DASH),
+    ("arcface+rsm", "ArcFace + sample margin", GREEN, "v", DASH),
     ("lm_softmax+rsm", "LM-Softmax + sample margin", VERMILLION, "D", DASH),
     ("ce+rw", "CE + zero centroid", BLACK, "o", DOT),
     ("normface+rw", "NormFace + zero centroid", GREY, "o", DOT),
     ("cosface+rw", "CosFace + zero centroid", BLUE, "^", DOT),
-    ("arcface+rw", "ArcFace + zero centroid", GREEN, "s", DOT),
+    ("arcface+rw", "ArcFace + zero centroid", GREEN, "v", DOT),
     ("lm_softmax+rw", "LM-Softmax + zero centroid", VERMILLION, "D", DOT),
     ("ldam", "LDAM", TEAL, "h", SOLID),
     ("ldam_drw", "LDAM-DRW", TEAL, "H", DASH),
@@ -115,7 +115,7 @@ _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("ce+pal", "CE+PAL", BLUE, "o", DASH),
     ("ce+fnpal", "CE+FNPAL", NAVY, "o", DASHDOT),
     ("focal+pal", "FL+PAL", SKY, "s", DASH),
-    ("focal+fnpal", "FL+FNPAL", SKY, "s", DASHDOT),
+    ("focal+fnpal", "FL+FNPAL", NAVY, "s", DASH),
     ("gce+fnpal", "GCE+FNPAL", INDIGO, "D", DASHDOT),
     ("ldam+pal", "LDAM+PAL", TEAL, "h", DOT),
     ("crt+pal", "cRT+PAL", OLIVE, "p", DASH),

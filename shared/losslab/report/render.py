@@ -6,6 +6,7 @@ import html as html_module
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -30,7 +31,9 @@ def wide(table: Table, layout: str = "auto", bold: Bold | None = None) -> pd.Dat
     cells = table.cells
     labelled = cells["value"].nunique() > 1
     across = [*table.columns, *(["value"] if labelled else [])]
-    row_keys, column_keys = _unique(cells, list(table.rows)), _unique(cells, across)
+    row_keys = _unique(cells, list(table.rows))
+    numbers = _unique(cells, ["value"]) if labelled else [()]
+    column_keys = [(*place, *number) for place in table.across for number in numbers]
     layout = layout if layout != "auto" else "columns" if len(column_keys) <= 2 else "rows"
     kinds = [PUBLISHED, REPLICATED]
     if (cells["n"] > 1).any():
@@ -192,15 +195,20 @@ def _one_cell(match: re.Match[str]) -> str:
     return f'\n      <td align="center" colspan="{match.group().count("<td")}">{NOT_AVAILABLE}</td>'
 
 
+def _safe(value: Any) -> Any:
+    return html_module.escape(value, quote=False) if isinstance(value, str) else value
+
+
 def _escaped(table: Table) -> Table:
     """The table with its texts made safe for HTML."""
     cells = table.cells.copy()
     for name in (*table.rows, *table.columns, "value", "stand_in"):
         if cells[name].dtype == object or pd.api.types.is_string_dtype(cells[name]):
-            cells[name] = [html_module.escape(v, quote=False) if isinstance(v, str) else v for v in cells[name]]
-    titles = {html_module.escape(k, quote=False): html_module.escape(v, quote=False) for k, v in table.titles.items()}
-    digits = {html_module.escape(k, quote=False): v for k, v in table.digits.items()}
-    return type(table)(cells, table.rows, table.columns, table.caption, titles, digits, table.keyed)
+            cells[name] = [_safe(v) for v in cells[name]]
+    titles = {_safe(k): _safe(v) for k, v in table.titles.items()}
+    digits = {_safe(k): v for k, v in table.digits.items()}
+    escaped_places = tuple(tuple(_safe(part) for part in place) for place in table.across)
+    return replace(table, cells=cells, titles=titles, digits=digits, across=escaped_places)
 
 
 _LATEX = {

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from losslab.errors import InputError
 from losslab.papers.messages import near
@@ -73,12 +74,12 @@ def grid(
     width: float = 3.6,
     height: float = 2.8,
     share_y: bool | str = True,
-    legend: bool = True,
 ) -> tuple[Figure, list[Axes]]:
-    """Figure with ``count`` panels in rows of ``columns``, and room on the right for a legend; ``share_y`` may be "row". Call inside `context`."""
+    """Figure with ``count`` panels in rows of ``columns``; ``share_y`` may be "row". Call inside `context`."""
     across = max(1, min(columns, count))
+    width = 1.35 * width if count == 1 else width
     down = -(-count // across)
-    figure = Figure(figsize=(width * across + (1.7 if legend else 0.3), height * down + 0.3), layout="constrained")
+    figure = Figure(figsize=(width * across + 0.3, height * down + 0.3), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False, sharex=False, sharey=share_y)  # type: ignore[arg-type]
     flat = list(axes.flat)
     for axis in flat[count:]:
@@ -95,7 +96,7 @@ def grid(
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str | None = None) -> None:
     """One legend for all panels, outside on the right."""
     if handles or title:
-        figure.legend(
+        made = figure.legend(
             handles,
             labels,
             loc="outside right upper",
@@ -105,6 +106,13 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title:
             borderaxespad=0.2,
             title_fontsize=9,
         )
+        figure.set_figwidth(figure.get_figwidth() + legend_width(made))
+
+
+def legend_width(made: Legend) -> float:
+    """Rough width of a legend in inches, from its texts."""
+    texts = [text.get_text() for text in made.get_texts()] + made.get_title().get_text().split("\n")
+    return 0.65 + 0.075 * max(map(len, texts), default=0)
 
 
 def save(figure: Figure, path: Path, also: Sequence[str] = ()) -> list[Path]:

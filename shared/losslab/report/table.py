@@ -142,7 +142,7 @@ def build(
     return Table(
         _typed(table), rows, columns, " ".join(filter(None, [caption, _legend(table, shown, frame, titles)])), dict(titles or {}),
         {label: digits if value.digits is None else value.digits for value, label in zip(shown, labels, strict=True)},
-        dict(zip(frame["method"], frame["key"], strict=True)),
+        dict(zip(frame["method"], frame["key"], strict=True)), tuple(across),
     )  # fmt: skip
 
 
@@ -172,7 +172,9 @@ def _places(
     return _in_order(places, keys, ranks), ranks
 
 
-def _in_order(places: Iterable[tuple[Any, ...]], keys: Sequence[str], ranks: Mapping[str, Mapping[Any, int]]) -> list[tuple[Any, ...]]:
+def _in_order(
+    places: Iterable[tuple[Any, ...]], keys: Sequence[str], ranks: Mapping[str, Mapping[Any, int]]
+) -> list[tuple[Any, ...]]:
     return sorted(places, key=lambda place: tuple(ranks[key][value] for key, value in zip(keys, place, strict=True)))
 
 

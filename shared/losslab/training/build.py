@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from losslab import heads, models
+from losslab.data import Dataset
 from losslab.noise import transition_matrix
 from losslab.runs.spec import NamedPart, Run
 from losslab.seeding import torch_seed
+from losslab.training.problem import noise_options
 from losslab.training.stacking import StackedNetwork, stack
 from losslab.training.state import Weights
 
@@ -47,12 +49,12 @@ def build_networks(
     return stack(made)
 
 
-def true_transition(run: Run, num_classes: int) -> Tensor:
+def true_transition(run: Run, dataset: Dataset) -> Tensor:
     """Transition matrix ``(K, K)`` of a run's own noise, float64; the identity without label noise."""
-    noise = run.noise
+    noise, num_classes = run.noise, dataset.num_classes
     if noise.kind in ("none", "open_set"):
         return torch.eye(num_classes, dtype=torch.float64)
-    known = {k: v for k, v in noise.options.items() if k in ("matrix", "superclass", "sequential")}
+    known = {k: v for k, v in noise_options(dataset, noise).items() if k in ("matrix", "superclass", "sequential")}
     return torch.from_numpy(
         transition_matrix(noise.kind, num_classes, noise.rate, flip_map=noise.flip_map, **known)  # type: ignore[arg-type]
     )

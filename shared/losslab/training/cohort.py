@@ -67,6 +67,7 @@ class Cohort:
 
         prepared = [prepare(run, options.root) for run in self.runs]
         dataset, self.samples = prepared[0][0], [part for _, part in prepared]
+        self.dataset = dataset
         self.num_classes = dataset.num_classes
         self.pool, self.test = pixels(dataset, first.data, self.device, self.dtype)
         self.test_labels = dataset.test_labels.to(self.device)
@@ -122,7 +123,7 @@ class Cohort:
             if run.parent_gives == "transition":
                 found.append(self._estimated(run))
             else:
-                found.append(true_transition(run, self.num_classes) if losses.spec(run.loss.name).matrix else None)
+                found.append(true_transition(run, self.dataset) if losses.spec(run.loss.name).matrix else None)
         return found
 
     def _estimated(self, run: Run) -> Tensor:

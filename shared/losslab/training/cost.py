@@ -16,9 +16,7 @@ OVERHEAD = 1e5  # what one sample costs beside the network's arithmetic, in the 
 
 
 @lru_cache(maxsize=64)
-def _macs(
-    model: str, params: tuple[tuple[str, Any], ...], in_shape: tuple[int, int, int], num_classes: int
-) -> float:
+def _macs(model: str, params: tuple[tuple[str, Any], ...], in_shape: tuple[int, int, int], num_classes: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.random.fork_rng(devices=[]):

@@ -18,6 +18,7 @@ from losslab.errors import InputError
 from losslab.runs import Run, Store, fingerprint
 from losslab.training.allocator import keep_memory
 from losslab.training.checkpoint import Checkpoints
+from losslab.training.cluster import run_cluster
 from losslab.training.cost import BIG, macs, units
 from losslab.training.graphs import take_turns
 from losslab.training.plan import CPU_WIDTH, Work, cohorts
@@ -26,6 +27,7 @@ from losslab.training.problem import dataset_of, prepare
 from losslab.training.work import Report, Settings, Task
 
 POOL_SECONDS = 6.0  # work shorter than this is not worth starting processes for
+CLUSTER_PIECES = 16  # pieces into which work is cut for a cluster whose size is not known
 GPU_LANES = 4  # cohorts that share a GPU, each on its own stream
 UNITS_PER_SECOND = 8e10  # rough speed of one CPU core, for that decision only
 
@@ -158,6 +160,7 @@ def train(
     device: str = "auto",
     workers: int | None = None,
     root: str | Path | None = None,
+    dask: str | None = None,
     budget: float | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
@@ -169,6 +172,7 @@ def train(
         device: "auto", "cpu", "cuda" or "cuda:N".
         workers: processes on a CPU (None: one per core where the work is worth it), cohorts at a time on a GPU
             (None: 4). The numbers do not depend on it.
+        dask: address of a Dask scheduler, to train there instead of in local processes.
         root: folder of the data sets; None: the default one.
         budget: seconds after which no new epoch is begun; unfinished runs leave checkpoints.
         progress: called with a `Progress` at most a few times a second.
@@ -202,7 +206,7 @@ def train(
 
     with _graceful() as stop:
         for stage in planned.stages:
-            _stage(stage, store, settings, workers, tick, note, stop)
+            _stage(stage, store, settings, workers, dask, tick, note, stop)
             if stop() or (deadline is not None and time.time() > deadline):
                 break
     summary.left = [run.hash for run in store.missing(planned.runs)]
@@ -215,6 +219,7 @@ def _stage(
     store: Store,
     settings: Settings,
     workers: int | None,
+    dask: str | None,
     tick: Callable[[float], None],
     note: Callable[[Report], None],
     stop: Callable[[], bool],
@@ -222,7 +227,7 @@ def _stage(
     """Trains runs that do not depend on each other; waits for those that another process is training."""
     checkpoints = Checkpoints(store.folder)
     begun = {run.hash: checkpoints.epoch(run.hash, fingerprint(run)) for run in stage}
-    count = workers or (os.cpu_count() or 1)
+    count = workers or (CLUSTER_PIECES if dask else os.cpu_count() or 1)
     on_cpu = settings.device == "cpu"
     works = cohorts(
         stage,
@@ -238,7 +243,9 @@ def _stage(
         waiting.update(report.elsewhere)
         note(report)
 
-    if pooled:
+    if dask is not None:
+        run_cluster(works, settings, dask, tick, done, stop)
+    elif pooled:
         run_pool(works, settings, count, tick, done, stop)
     elif on_cpu:
         keep_memory()
@@ -247,7 +254,7 @@ def _stage(
     else:
         _in_process(works, settings, min(workers or GPU_LANES, len(works)), tick, done, stop)
     if waiting:
-        _wait([run for run in stage if run.hash in waiting], store, settings, workers, tick, note, stop)
+        _wait([run for run in stage if run.hash in waiting], store, settings, workers, dask, tick, note, stop)
 
 
 def _in_process(
@@ -282,6 +289,7 @@ def _wait(
     store: Store,
     settings: Settings,
     workers: int | None,
+    dask: str | None,
     tick: Callable[[float], None],
     note: Callable[[Report], None],
     stop: Callable[[], bool],
@@ -296,7 +304,7 @@ def _wait(
 
         free = Leases(store.folder).free(run.hash for run in left)
         if free:
-            _stage([run for run in left if run.hash in free], store, settings, workers, tick, note, stop)
+            _stage([run for run in left if run.hash in free], store, settings, workers, dask, tick, note, stop)
 
 
 def _width(run: Run, settings: Settings) -> int:

@@ -99,12 +99,12 @@ class Objective:
             column = torch.tensor([n[name] for n in numbers], dtype=self.dtype, device=self.device)
             params[name] = column if spec.level == "batch" else column.unsqueeze(1)
         if spec.matrix:
-            matrices = transitions[models]
-            if any(t is None for t in matrices):
+            matrices = [t for t in transitions[models] if t is not None]
+            if len(matrices) < len(members):
                 raise InputError(
                     f"loss {spec.name!r} needs a transition matrix: the true one of the noise, or an estimate from a parent run"
                 )
-            params["transition"] = torch.stack([t for t in matrices if t is not None]).to(self.device, self.dtype)
+            params["transition"] = torch.stack(matrices).to(self.device, self.dtype)
         if "class_counts" in (*spec.tensors, *spec.optional):
             params["class_counts"] = F.one_hot(given[models], self.num_classes).sum(1).to(self.dtype)
         regulariser = Regulariser(members, self.device, self.dtype) if members[0].regulariser else None
@@ -135,9 +135,10 @@ class Objective:
             generator = torch.Generator().manual_seed(torch_seed("loss", group.spec.name, self.runs[m].seed, epoch))
             assert group.spec.draw is not None
             made.append(group.spec.draw(generator, self.given[m].cpu(), self.num_classes, **static))
-        if made[0] is None:
+        labels = [drawn for drawn in made if drawn is not None]
+        if not labels:
             return None
-        fresh = torch.stack(made).to(self.device)
+        fresh = torch.stack(labels).to(self.device)
         return fresh if group.drawn is None else group.drawn.copy_(fresh)
 
     def head_penalty(self, prototypes: Tensor) -> Tensor | None:

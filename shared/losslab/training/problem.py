@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,6 +83,18 @@ def _validation(labels: np.ndarray, part: DataPart, num_classes: int) -> np.ndar
     return held
 
 
+def noise_options(dataset: Dataset, part: NoisePart) -> dict[str, Any]:
+    """A noise part's further options. Kinds that go by super-classes take the data set's own ones unless told otherwise."""
+    options: dict[str, Any] = dict(part.options)
+    if part.kind.startswith("superclass") and options.get("superclass", "real") == "real":
+        if dataset.superclass is None:
+            raise InputError(
+                f"noise option superclass 'real' needs a data set with super-classes; {dataset.name} has none"
+            )
+        options["superclass"] = dataset.superclass.numpy()
+    return options
+
+
 def given_labels(
     dataset: Dataset, kept: np.ndarray, part: NoisePart, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,7 +112,7 @@ def given_labels(
         rows[replaced] = len(dataset.train_labels) + draw.choice(len(strangers), len(replaced), replace=few)
         true[replaced] = FOREIGN
         return rows, labels, true
-    options = dict(part.options)
+    options = noise_options(dataset, part)
     if part.kind == "instance":
         options["features"] = dataset.train_images[torch.from_numpy(kept)].numpy()  # type: ignore[assignment]
     if part.kind == "human":
@@ -115,7 +128,7 @@ def given_labels(
         num_classes=dataset.num_classes,
         flip_map=part.flip_map,
         draw=part.draw,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
     return kept, given, labels
 

@@ -52,6 +52,8 @@ def load_run_state(cohort: Cohort, m: int, state: Weights) -> None:
             shape = (value.shape[0], len(cohort.runs), *value.shape[1:])
             cohort.curves.values[name.removeprefix("curve.")] = torch.full(shape, float("nan"), device=cohort.device)
     for name, tensor, axis in _memories(cohort):
+        if name not in state:
+            continue  # kept for a neighbour's sake, which was not there when this run's state was taken
         if axis >= 0:
             tensor.select(axis, m).copy_(state[name])
         elif 0 <= (local := m - (axis + len(cohort.runs))) < tensor.shape[0]:

@@ -15,6 +15,7 @@ from losslab.runs import Record, Run, Store, fingerprint
 from losslab.runs.leases import Leases
 from losslab.training.checkpoint import Checkpoints
 from losslab.training.cohort import Cohort, Options
+from losslab.training.cost import BIG, macs
 from losslab.training.plan import Work
 from losslab.training.provenance import provenance
 from losslab.training.state import Weights
@@ -124,7 +125,8 @@ class Task:
         parents = {run.parent.hash: self._parent(run.parent) for run in runs if run.parent is not None}
         options = Options(self.device, self.settings.root, 2048 if cuda else 128, cuda, parents)
         cohort = Cohort(runs, options)
-        if len(runs) == 1 and self.width > 1 and not cuda and cohort.network.convolutional:
+        stacked = self.width > 1 and macs(runs[0], self.settings.root) < BIG
+        if len(runs) == 1 and stacked and not cuda and cohort.network.convolutional:
             # A group of one would take another convolution kernel and round differently: a lone network is doubled.
             return Cohort(runs * 2, options)
         return cohort

@@ -19,7 +19,7 @@ from losslab.papers import metrics
 from losslab.papers.messages import near
 from losslab.papers.spec import KEYS
 from losslab.report import published as numbers
-from losslab.report import words
+from losslab.report import style, words
 from losslab.report.looks import Look, spread
 
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markeredgewidth": 1.2, "markersize": 6.0}
@@ -129,19 +129,27 @@ def phrase(keys: Mapping[str, Any], titles: Mapping[str, str] | None = None) -> 
 
 
 def heading(frame: pd.DataFrame, by: str | Sequence[str] | None, titles: Mapping[str, str] | None) -> str:
-    """What all panels share: data set with its stand-in, noise, rate."""
+    """What all panels share: method (where the series are its settings), data set with its stand-in, noise, rate."""
     same = [key for key in ("dataset", "noise_type", "noise_rate") if frame[key].nunique(dropna=False) == 1]
+    if "_series" in frame and frame["method"].nunique() == 1 and frame["_series"].nunique() > 1:
+        same.insert(0, "method")
     return phrase({key: _clean(frame[key].iloc[0]) for key in same}, words.dataset_titles(frame, titles))
 
 
+def named(frame: pd.DataFrame, by: str | Sequence[str] | None) -> pd.DataFrame:
+    """The frame with a column ``_series``: the method, and its setting where a method has several that the panels do not tell apart."""
+    several = "setting" not in names_of(by) and frame.groupby("method", sort=False)["setting"].nunique().max() > 1
+    alone = frame["method"].nunique() == 1
+    labels = [
+        str(method) if not several or not setting else str(setting) if alone else f"{method}, {setting}"
+        for method, setting in zip(frame["method"], frame["setting"], strict=True)
+    ]
+    return frame.assign(_series=labels)
+
+
 def series(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Label -> rows: one series per method, and per setting where a method has several."""
-    several = frame.groupby("method", sort=False)["setting"].nunique().max() > 1
-    result = {}
-    for place, part in frame.groupby(["method", "setting"], sort=False):
-        method, setting = place
-        result[f"{method}, {setting}" if several and setting else str(method)] = part
-    return result
+    """Label -> rows of a frame that went through `named`."""
+    return {str(label): part for label, part in frame.groupby("_series", sort=False)}
 
 
 def looks(frame: pd.DataFrame) -> dict[str, Look]:
@@ -210,7 +218,12 @@ def label_axes(axes: Sequence[Axes], columns: int, x: str, y: str) -> None:
 def suptitle(figure: Figure, text: str) -> None:
     """What the whole figure is about, at its upper left."""
     if text:
-        figure.suptitle(text, x=0.01, ha="left")
+        figure.suptitle(lines(text, max(24, int(_panels_width(figure) / 0.105))), x=0.01, ha="left")
+
+
+def _panels_width(figure: Figure) -> float:
+    """Inches beside the legend."""
+    return figure.get_figwidth() - max((style.legend_width(legend) for legend in figure.legends), default=0.0)
 
 
 def unit_axis(metric: str) -> str:

@@ -35,7 +35,7 @@ def bars(
 ) -> Figure:
     """One bar per method: mean over the seeds with its 95 % interval, single seeds as dots, the published number as a diamond."""
     frame = common.trained(frame)
-    table = frame.assign(_y=results.values(frame, metric, reading))
+    table = common.named(frame.assign(_y=results.values(frame, metric, reading)), panels)
     parts = common.panels(table, panels, titles)
     chosen = common.looks(table)
     columns = common.across(table, panels, columns)
@@ -44,7 +44,7 @@ def bars(
     )
     rows = max(len(common.series(panel.rows)) for panel in parts)
     with style.context():
-        figure, axes = style.grid(len(parts), columns=columns, height=0.3 * rows + 0.9, share_y=False, legend=False)
+        figure, axes = style.grid(len(parts), columns=columns, height=0.3 * rows + 0.9, share_y=False)
         any_point = False
         for number, (axis, panel) in enumerate(zip(axes, parts, strict=True)):
             any_point |= _bars(axis, panel, chosen, published)

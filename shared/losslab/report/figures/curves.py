@@ -45,7 +45,7 @@ def curves(
     that a stand-in's shorter training lines up with the paper's; ``published_epochs`` is then the length of the paper's
     (default: its last point).
     """
-    frame = common.trained(frame)
+    frame = common.named(common.trained(frame), panels)
     _known(frame, metric)
     if x not in ("epoch", "share"):
         raise InputError(near("x", x, ("epoch", "share")))
@@ -133,7 +133,7 @@ def curve_pairs(
     ylabel: str | None = None,
 ) -> Figure:
     """Two curves of every method: one solid, one dashed, in the method's colour."""
-    frame = common.trained(frame)
+    frame = common.named(common.trained(frame), panels)
     _known(frame, solid, dashed)
     parts = common.panels(frame, panels, titles)
     columns = common.across(frame, panels, columns)
@@ -173,7 +173,7 @@ def per_class(
 
     Above ten classes: ranges over the classes instead of single lines.
     """
-    frame = common.trained(frame)
+    frame = common.named(common.trained(frame), panels)
     _known(frame, metric)
     parts = common.panels(frame, panels, titles)
     columns = common.across(frame, panels, columns)

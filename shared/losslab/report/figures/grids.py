@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,18 +51,15 @@ def heatmap(
             part = published[published["mean"].notna()]
             part = part.assign(_x=_axis(part, x), _y=_axis(part, y), _value=part["mean"])
             grids.append((f"{panel.title}, published" if panel.title else "Published", _pivot(part)))
+    grids = [
+        (name, grid.reindex(index=rows, columns=across)) for rows, across in [_union(grids)] for name, grid in grids
+    ]
     finite = np.concatenate([grid.to_numpy(float).ravel() for _, grid in grids])
     low, high = float(np.nanmin(finite)), float(np.nanmax(finite))
-    across = max(grid.shape[1] for _, grid in grids)
-    down = max(grid.shape[0] for _, grid in grids)
+    down, wide = grids[0][1].shape
     with style.context():
         figure, axes = style.grid(
-            len(grids),
-            columns=2,
-            width=max(2.6, 0.62 * across + 1.2),
-            height=max(1.9, 0.5 * down + 1.0),
-            share_y=False,
-            legend=False,
+            len(grids), columns=2, width=max(2.6, 0.62 * wide + 1.2), height=max(1.9, 0.5 * down + 1.0), share_y=False
         )
         for number, (axis, (name, grid)) in enumerate(zip(axes, grids, strict=True)):
             _draw(axis, grid, low, high, digits)
@@ -84,12 +82,18 @@ def _name(name: str) -> str:
 
 
 def _pivot(table: pd.DataFrame) -> pd.DataFrame:
-    grid = table.pivot_table(index="_y", columns="_x", values="_value", aggfunc="mean", sort=False, dropna=False)
-    for axis in (0, 1):
-        labels = grid.index if axis == 0 else grid.columns
-        if all(isinstance(label, (int, float)) for label in labels):
-            grid = grid.sort_index(axis=axis, ascending=axis == 1)
-    return grid
+    return table.pivot_table(index="_y", columns="_x", values="_value", aggfunc="mean", sort=False, dropna=False)
+
+
+def _union(grids: Sequence[tuple[str, pd.DataFrame]]) -> tuple[list[Any], list[Any]]:
+    """Row and column labels of all grids: numbers from the lower left, names in their order."""
+    rows = list(dict.fromkeys(label for _, grid in grids for label in grid.index))
+    columns = list(dict.fromkeys(label for _, grid in grids for label in grid.columns))
+    if all(isinstance(label, (int, float)) for label in rows):
+        rows.sort(reverse=True)
+    if all(isinstance(label, (int, float)) for label in columns):
+        columns.sort()
+    return rows, columns
 
 
 def _draw(axis: Axes, grid: pd.DataFrame, low: float, high: float, digits: int) -> None:

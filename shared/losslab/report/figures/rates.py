@@ -97,6 +97,7 @@ def _against(
         if published is not None:
             published = published.assign(_x=common.axis_numbers(published, x) if len(published) else [])
             published = published.assign(method=_stripped(published["method"], x))
+    table = common.named(table, panels)
     parts = common.panels(table, panels, titles)
     chosen = common.looks(table)
     columns = common.across(table, panels, columns)
