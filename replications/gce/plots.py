@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 import samples
 import theory
-from losslab.papers import results
-from losslab.report import published, style
-from losslab.report.stats import band
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+
+from losslab.papers import results
+from losslab.report import published, style
+from losslab.report.stats import band
 
 Q_KEYS = {"Lq q=0.0": "ce", "Lq q=0.4": "gce", "Lq q=0.8": "gce", "Lq q=1.0": "mae"}
 Q_MARKERS = dict(zip(Q_KEYS, "osDv", strict=True))
@@ -28,7 +29,9 @@ def _looks(frame: pd.DataFrame) -> dict[str, style.Look]:
     return style.spread(dict(zip(frame["method"], frame["key"], strict=True)))
 
 
-def _line(axis: Axes, frame: pd.DataFrame, curve: str, look: style.Look, *, factor: float = 1.0, dash: object = None) -> None:
+def _line(
+    axis: Axes, frame: pd.DataFrame, curve: str, look: style.Look, *, factor: float = 1.0, dash: object = None
+) -> None:
     """Mean over the seeds by epoch and its 95 % interval."""
     mean, low, high = band([[factor * v for v in values] for values in frame[curve]])
     epochs = np.arange(1, len(mean) + 1)
@@ -77,7 +80,12 @@ def losses() -> Figure:
         axes[1].set(yscale="log", ylabel=r"$p^{q-1}$")
         axes[2].set(ylabel=r"$2 p^q (1 - p)$")
         axes[3].set(ylim=(0, 1.6), ylabel="loss")
-        for axis, letter, title in zip(axes, "abcd", ("the loss", "weight on the gradient of p", "gradient in the logits, L1 norm", "truncated at k = 0.5"), strict=True):
+        for axis, letter, title in zip(
+            axes,
+            "abcd",
+            ("the loss", "weight on the gradient of p", "gradient in the logits, L1 norm", "truncated at k = 0.5"),
+            strict=True,
+        ):
             _mark(axis, letter, title)
             axis.set(xlabel="probability p of the given label", xlim=(0, 1))
         _legend(figure, list(looks.values()), [("truncated, q = 0.7", {"color": style.of("truncated_gce").colour})])
@@ -112,7 +120,9 @@ def bounds() -> Figure:
         axes[2].plot(0.5, 0.7, "o", color=style.INK)
         axes[2].set(xlabel="k", ylabel="q", ylim=(0, 1), xlim=(0.05, 0.95))
         axes[2].legend(loc="lower left")
-        for axis, letter, title in zip(axes, "abc", ("sums and their bounds", "widths", r"above the line $W_t > W$"), strict=True):
+        for axis, letter, title in zip(
+            axes, "abc", ("sums and their bounds", "widths", r"above the line $W_t > W$"), strict=True
+        ):
             _mark(axis, letter, title)
         _legend(figure, [], [
             ("bounds", {}), ("MAE / 2: always 9", {"color": bound.colour, "linestyle": bound.line}),
@@ -161,15 +171,32 @@ def figure_2(frame: pd.DataFrame, numbers: pd.DataFrame, titles: dict[str, str],
                 look = looks[str(method)]
                 _line(upper, rows, "test_acc", look, factor=100)
                 _line(lower, rows, "val_loss", look)
-                seen = points[(points["method"] == method) & (points["noise_type"] == kind) & (points["noise_rate"] == rate)]
+                seen = points[
+                    (points["method"] == method) & (points["noise_type"] == kind) & (points["noise_rate"] == rate)
+                ]
                 at = seen["epoch"] * len(rows["test_acc"].iloc[0]) / published_epochs
-                upper.plot(at, seen["mean"], linestyle="none", marker=Q_MARKERS[str(method)], markerfacecolor="none", markeredgecolor=look.colour, markeredgewidth=1.1)
+                upper.plot(
+                    at,
+                    seen["mean"],
+                    linestyle="none",
+                    marker=Q_MARKERS[str(method)],
+                    markerfacecolor="none",
+                    markeredgecolor=look.colour,
+                    markeredgewidth=1.1,
+                )
             _mark(upper, "abc"[column], f"noise rate {rate:g}")
             _mark(lower, "def"[column], f"noise rate {rate:g}")
             upper.set(ylabel="test accuracy (%)" if column == 0 else "", ylim=(20, 100))
             lower.set(xlabel="epoch", ylabel="validation loss" if column == 0 else "", ylim=(0, None))
         marks = {"markerfacecolor": "none", "markeredgewidth": 1.1, "linestyle": "none"}
-        _legend(figure, list(looks.values()), [(f"published, q={m[-3:]}", {"marker": Q_MARKERS[m], "markeredgecolor": looks[m].colour, **marks}) for m in Q_KEYS])
+        _legend(
+            figure,
+            list(looks.values()),
+            [
+                (f"published, q={m[-3:]}", {"marker": Q_MARKERS[m], "markeredgecolor": looks[m].colour, **marks})
+                for m in Q_KEYS
+            ],
+        )
     return figure
 
 
@@ -187,7 +214,9 @@ def weights(gradients: pd.DataFrame, rate: float) -> Figure:
             mine = rows[rows["loss"] == key]
             for axis, column, labels in ((axes[0], "share", "wrong"), (axes[2], "variation", "all")):
                 mean = mine[mine["labels"] == labels].groupby("epoch")[column].mean()
-                axis.plot(mean.index, mean, color=looks[name].colour, linestyle=looks[name].line, marker=looks[name].marker)
+                axis.plot(
+                    mean.index, mean, color=looks[name].colour, linestyle=looks[name].line, marker=looks[name].marker
+                )
         axes[0].axhline(rate, color=style.INK, linewidth=0.8, linestyle=":")
         axes[0].set(ylim=(0, 1), xlabel="epoch", ylabel="share")
         axes[2].set(xlabel="epoch", ylabel="standard deviation / mean", ylim=(0, None))
@@ -195,12 +224,23 @@ def weights(gradients: pd.DataFrame, rate: float) -> Figure:
         explained = ["weight on p", "logit norm", "logit norm x feature norm"]
         for place, labels in enumerate(("right", "wrong")):
             height = last[last["labels"] == labels][explained].mean()
-            axes[1].bar(np.arange(3) + 0.38 * place - 0.19, height, width=0.36, color=style.ramp(style.of("gce").colour, place, 2), label=f"{labels} labels")
+            axes[1].bar(
+                np.arange(3) + 0.38 * place - 0.19,
+                height,
+                width=0.36,
+                color=style.ramp(style.of("gce").colour, place, 2),
+                label=f"{labels} labels",
+            )
         axes[1].axhline(0, color=style.INK, linewidth=0.8)
         axes[1].set(ylim=(-1.1, 1.1), ylabel="Spearman's rho")
         axes[1].set_xticks(range(3), [r"$p^{q-1}$", "logits", "logits x\nfeatures"])
         axes[1].legend(loc="lower right")
-        for axis, letter, title in zip(axes, "abc", ("gradient norm of wrong labels", "what predicts it, Lq, last epoch", "variation of the gradient norm"), strict=True):
+        for axis, letter, title in zip(
+            axes,
+            "abc",
+            ("gradient norm of wrong labels", "what predicts it, Lq, last epoch", "variation of the gradient norm"),
+            strict=True,
+        ):
             _mark(axis, letter, title)
         _legend(figure, list(looks.values()), [("share of wrong labels", {"linestyle": ":"})])
     return figure
@@ -230,17 +270,34 @@ def pruned(frame: pd.DataFrame, by_class: pd.DataFrame, by_level: pd.DataFrame) 
         for place, (_, rows) in enumerate(cases):
             mean = rows.groupby("epoch")[list(names)].mean()
             for name, dash in names.items():
-                axes[0].plot(mean.index + 1, mean[name], color=style.ramp(trunc.colour, place, max(2, len(cases))), linestyle=dash)
+                axes[0].plot(
+                    mean.index + 1,
+                    mean[name],
+                    color=style.ramp(trunc.colour, place, max(2, len(cases))),
+                    linestyle=dash,
+                )
         axes[0].set(ylim=(0, 1.02), xlabel="epoch", ylabel="share")
-        for axis, table, label in ((axes[1], by_class, "class of the digit"), (axes[2], by_level, "difficulty (0 easy, 4 hard)")):
+        for axis, table, label in (
+            (axes[1], by_class, "class of the digit"),
+            (axes[2], by_level, "difficulty (0 easy, 4 hard)"),
+        ):
             axis.bar(table.columns, table.mean(), color=trunc.colour)
             for _, values in table.iterrows():
                 axis.plot(table.columns, values, linestyle="none", marker="o", color=style.INK, markersize=3)
             axis.set(ylim=(0, 1), xlabel=label, xticks=list(table.columns), ylabel="pruned share of correct labels")
-        for axis, letter, title in zip(axes, "abc", ("the prunings", "correct labels lost, by class", "... by difficulty"), strict=True):
+        for axis, letter, title in zip(
+            axes, "abc", ("the prunings", "correct labels lost, by class", "... by difficulty"), strict=True
+        ):
             _mark(axis, letter, title)
-        rates = [(f"{kind} {rate:g}", {"color": style.ramp(trunc.colour, place, max(2, len(cases)))}) for place, ((kind, rate), _) in enumerate(cases)]
-        meaning = [("wrong among pruned", {}), ("pruned among wrong", {"linestyle": "--"}), ("pruned among correct", {"linestyle": ":"})]
+        rates = [
+            (f"{kind} {rate:g}", {"color": style.ramp(trunc.colour, place, max(2, len(cases)))})
+            for place, ((kind, rate), _) in enumerate(cases)
+        ]
+        meaning = [
+            ("wrong among pruned", {}),
+            ("pruned among wrong", {"linestyle": "--"}),
+            ("pruned among correct", {"linestyle": ":"}),
+        ]
         _legend(figure, [], [*rates, *meaning, ("one seed", {"marker": "o", "linestyle": "none", "markersize": 3})])
     return figure
 
@@ -256,7 +313,9 @@ def algorithm_1(flock: samples.Flock, rates: Sequence[float], seed: int = 0) -> 
             for axis, wrong in zip(axes[2 * place :], (False, True), strict=False):
                 rows = history[(flock.wrong[i] == wrong).numpy()]
                 rows = rows[np.lexsort(rows.T)]
-                axis.imshow(rows, aspect="auto", interpolation="nearest", cmap=ListedColormap([gone, kept]), vmin=0, vmax=1)
+                axis.imshow(
+                    rows, aspect="auto", interpolation="nearest", cmap=ListedColormap([gone, kept]), vmin=0, vmax=1
+                )
                 axis.set_xticks(range(0, history.shape[1], 2), [str(epoch + 1) for epoch, _ in flock.prunings[::2]])
                 axis.set(xlabel="before epoch", ylabel="samples", yticks=[])
                 axis.grid(False)
@@ -271,7 +330,9 @@ def algorithm_1(flock: samples.Flock, rates: Sequence[float], seed: int = 0) -> 
 
 def epochs_until(frame: pd.DataFrame, accuracy: float) -> float:
     """Mean over the seeds of the first epoch with this test accuracy (per cent); a run that never gets there counts its whole length."""
-    found = [next((e for e, v in enumerate(curve, 1) if 100 * v >= accuracy), len(curve)) for curve in frame["test_acc"]]
+    found = [
+        next((e for e, v in enumerate(curve, 1) if 100 * v >= accuracy), len(curve)) for curve in frame["test_acc"]
+    ]
     return float(np.mean(found))
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
 from losslab import data, noise
 from losslab.losses.cross_entropy import ce, mae
 from losslab.losses.gce import gce
 from losslab.papers import recipes
 from losslab.seeding import generator, torch_seed
-from scipy.stats import spearmanr
-from torch import Tensor
 
 WIDTHS = (64, 128, 128, 10)
 LEVELS = 5  # quantiles of difficulty
@@ -64,16 +65,39 @@ def members(seeds: int, rates: tuple[float, ...]) -> list[Member]:
     ]
 
 
-def train(who: list[Member], *, recipe: str, first_pruning: float = 1 / 3, q: float = 0.7, k: float = 0.5, probes: tuple[float, ...] = (0.02, 0.1, 0.3, 1.0)) -> Flock:
+def train(
+    who: list[Member],
+    *,
+    recipe: str,
+    first_pruning: float = 1 / 3,
+    q: float = 0.7,
+    k: float = 0.5,
+    probes: tuple[float, ...] = (0.02, 0.1, 0.3, 1.0),
+) -> Flock:
     """Train with a shared recipe; prune, or start to truncate, after `first_pruning` of the epochs; look at gradients after the shares `probes`."""
     who = sorted(who, key=lambda m: m.loss)  # one slice per loss
     plan, digits = recipes.get(recipe), data.load("digits")
     x, true, held = _split(digits)
-    given = torch.stack([true if m.clean else noise.corrupt(true, "symmetric", m.rate, m.seed, num_classes=10, draw="multinomial") for m in who])
+    given = torch.stack(
+        [
+            true if m.clean else noise.corrupt(true, "symmetric", m.rate, m.seed, num_classes=10, draw="multinomial")
+            for m in who
+        ]
+    )
     flock = Flock(who, given[:, ~held] != true[~held], true[~held])
     val_x, val_y, x, y = x[held], given[:, held], x[~held], given[:, ~held]
     with _one_thread():
-        _run(flock, plan, (x, y, val_x, val_y), _pixels(digits.test_images, digits), digits.test_labels, first_pruning, q, k, probes)
+        _run(
+            flock,
+            plan,
+            (x, y, val_x, val_y),
+            _pixels(digits.test_images, digits),
+            digits.test_labels,
+            first_pruning,
+            q,
+            k,
+            probes,
+        )
     return flock
 
 
@@ -105,7 +129,10 @@ def _weights(who: list[Member]) -> list[Tensor]:
         nets.append([torch.nn.Linear(a, b) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)])
     stacked: list[Tensor] = []
     for layers in zip(*nets, strict=True):
-        stacked += [torch.stack([l.weight.detach().T for l in layers]), torch.stack([l.bias.detach() for l in layers]).unsqueeze(1)]
+        stacked += [
+            torch.stack([l.weight.detach().T for l in layers]),
+            torch.stack([l.bias.detach() for l in layers]).unsqueeze(1),
+        ]
     return [w.requires_grad_() for w in stacked]
 
 
@@ -134,7 +161,17 @@ def _label_probability(logits: Tensor, y: Tensor) -> Tensor:
     return logits.softmax(-1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
 
 
-def _run(flock: Flock, plan, parts, test_x: Tensor, test_y: Tensor, first: float, q: float, k: float, probes: tuple[float, ...]) -> None:
+def _run(
+    flock: Flock,
+    plan,
+    parts,
+    test_x: Tensor,
+    test_y: Tensor,
+    first: float,
+    q: float,
+    k: float,
+    probes: tuple[float, ...],
+) -> None:
     who, (x, y, val_x, val_y) = flock.members, parts
     count, n, start, every = len(who), len(x), round(first * plan.epochs), max(1, plan.epochs // 12)
     weights = _weights(who)
@@ -143,7 +180,9 @@ def _run(flock: Flock, plan, parts, test_x: Tensor, test_y: Tensor, first: float
     for half in (0, 1):
         for m in flock.rows(strategy=f"fold {half}"):
             allowed[m, torch.arange(n) % 2 == half] = 0
-    direct = torch.tensor([{"direct": 0, "direct after warm-up": start}.get(m.strategy, plan.epochs + 1) for m in who]).unsqueeze(1)
+    direct = torch.tensor(
+        [{"direct": 0, "direct after warm-up": start}.get(m.strategy, plan.epochs + 1) for m in who]
+    ).unsqueeze(1)
     pruning = torch.tensor([m.strategy == "pruning" for m in who])
     best_acc, best, accuracy, tables = torch.full((count,), -1.0), [w.detach().clone() for w in weights], [], []
     looks = {max(1, round(share * plan.epochs)) for share in probes}
@@ -156,11 +195,15 @@ def _run(flock: Flock, plan, parts, test_x: Tensor, test_y: Tensor, first: float
             flock.prunings.append((epoch, kept))
         for group in optimiser.param_groups:
             group["lr"] = plan.lr * 0.5 * (1 + np.cos(np.pi * epoch / plan.epochs))
-        order = torch.from_numpy(np.stack([generator("gce", "samples", "order", m.seed, epoch).permutation(n) for m in who]))
+        order = torch.from_numpy(
+            np.stack([generator("gce", "samples", "order", m.seed, epoch).permutation(n) for m in who])
+        )
         for batch in order.split(plan.batch_size, dim=1):
             given = y.gather(1, batch)
             logits = _forward(weights, x[batch])[-1]
-            use = allowed.gather(1, batch) * torch.where(direct <= epoch, _label_probability(logits.detach(), given) > k, True)
+            use = allowed.gather(1, batch) * torch.where(
+                direct <= epoch, _label_probability(logits.detach(), given) > k, True
+            )
             loss = (_values(who, logits, given, q) * use).sum(1) / use.sum(1).clamp_min(1)
             optimiser.zero_grad()
             loss.sum().backward()
@@ -204,7 +247,12 @@ def sample_norms(weights: list[Tensor], outputs: list[Tensor], by_logits: Tensor
         squares.append(error.square().sum(-1) * (entering.square().sum(-1) + 1))
         if i:
             error = (error @ weights[i].mT) * (entering > 0)
-    return {"logits": by_logits.abs().sum(-1), "last layer": squares[0].sqrt(), "all parameters": sum(squares).sqrt(), "feature": outputs[-2].norm(dim=-1)}  # type: ignore[union-attr]
+    return {
+        "logits": by_logits.abs().sum(-1),
+        "last layer": squares[0].sqrt(),
+        "all parameters": sum(squares).sqrt(),
+        "feature": outputs[-2].norm(dim=-1),
+    }  # type: ignore[union-attr]
 
 
 def _look(flock: Flock, weights: list[Tensor], x: Tensor, y: Tensor, q: float) -> pd.DataFrame:
@@ -220,7 +268,11 @@ def _look(flock: Flock, weights: list[Tensor], x: Tensor, y: Tensor, q: float) -
             continue
         power = {"ce": -1.0, "gce": q - 1, "mae": 0.0}[m.loss]
         total = norms["all parameters"][i]
-        for group, chosen in (("all", torch.ones_like(p[i], dtype=torch.bool)), ("right", ~flock.wrong[i]), ("wrong", flock.wrong[i])):
+        for group, chosen in (
+            ("all", torch.ones_like(p[i], dtype=torch.bool)),
+            ("right", ~flock.wrong[i]),
+            ("wrong", flock.wrong[i]),
+        ):
             size = total[chosen]
             rows.append({
                 "loss": m.loss, "rate": m.rate, "seed": m.seed, "labels": group,
@@ -243,7 +295,7 @@ def _rank(a: Tensor, b: Tensor) -> float:
 
 
 def pruning_table(flock: Flock, rate: float) -> pd.DataFrame:
-    """One row per pruning and seed: share pruned, precision and recall of 'pruned = wrong', clean share pruned, and how many of those come back next time."""
+    """One row per pruning and seed: share pruned, precision and recall of 'pruned = wrong', right labels lost, how many of those return next time."""
     rows = []
     for i in flock.rows(strategy="pruning", rate=rate):
         wrong = flock.wrong[i]
@@ -277,7 +329,9 @@ def lost_by(flock: Flock, rate: float, what: str) -> pd.DataFrame:
         seed = flock.members[i].seed
         groups = flock.true if what == "class" else difficulty(flock, seed)
         lost, right = ~flock.prunings[-1][1][i] & ~flock.wrong[i], ~flock.wrong[i]
-        rows[seed] = {int(g): float(lost[groups == g].sum() / right[groups == g].sum().clamp_min(1)) for g in groups.unique()}
+        rows[seed] = {
+            int(g): float(lost[groups == g].sum() / right[groups == g].sum().clamp_min(1)) for g in groups.unique()
+        }
     return pd.DataFrame(rows).T.sort_index(axis=1)
 
 
@@ -285,7 +339,7 @@ def lost_by(flock: Flock, rate: float, what: str) -> pd.DataFrame:
 
 
 def strategies_table(flock: Flock) -> pd.DataFrame:
-    """One row per strategy, rate and seed: final and best accuracy, share of samples with a gradient, how well these are the correctly labelled ones."""
+    """One row per strategy, rate and seed: accuracy, share of samples with a gradient, and how many of these are rightly labelled."""
     rows = []
     for i, m in enumerate(flock.members):
         if m.loss != "gce":

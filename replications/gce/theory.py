@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from losslab.losses.cross_entropy import ce, mae
 from losslab.losses.gce import gce, keep_all, prune, truncated_gce
 from losslab.seeding import generator
-from torch import Tensor, nn
 
 Array = np.ndarray
 
@@ -20,7 +21,9 @@ Array = np.ndarray
 def two_classes(p: Array) -> tuple[Tensor, Tensor]:
     """Log-probabilities `(n, 2)` that give the label probability `p`, and the labels."""
     values = torch.as_tensor(np.array(p, dtype=np.float64))
-    return torch.stack([values, 1 - values], dim=-1).clamp_min(1e-300).log(), torch.zeros(len(values), dtype=torch.int64)
+    return torch.stack([values, 1 - values], dim=-1).clamp_min(1e-300).log(), torch.zeros(
+        len(values), dtype=torch.int64
+    )
 
 
 def loss_values(p: Array, q: float) -> Array:
@@ -57,7 +60,9 @@ def gradient_identity(qs: Iterable[float] = (0.1, 0.4, 0.7, 1.0)) -> float:
         p = log_probs[0, y[i]].exp().item()
         of_ce = torch.autograd.grad(ce(log_probs, y[i : i + 1]).sum(), list(net.parameters()), retain_graph=True)
         for q in qs:
-            of_q = torch.autograd.grad(gce(log_probs, y[i : i + 1], q=q).sum(), list(net.parameters()), retain_graph=True)
+            of_q = torch.autograd.grad(
+                gce(log_probs, y[i : i + 1], q=q).sum(), list(net.parameters()), retain_graph=True
+            )
             worst = max([worst, *((a - p**q * b).abs().max().item() for a, b in zip(of_q, of_ce, strict=True))])
     return worst
 
@@ -159,7 +164,9 @@ def class_dependent_risks(classes: int, q: float, problems: int = 200) -> dict[s
         flips *= (rate / flips.sum(1))[:, None]  # flips[i, j] <= rate[i] < 1 - rate[i]
         labels, weight = draw.integers(classes, size=6), draw.dirichlet(np.ones(6))
         truth = np.eye(classes)[labels]
-        lean = draw.random((40, 1, 1))  # the rivals lean towards the true labels or towards the labels that noise makes likely
+        lean = draw.random(
+            (40, 1, 1)
+        )  # the rivals lean towards the true labels or towards the labels that noise makes likely
         f = lean * truth + (1 - lean) * np.where(draw.random((40, 1, 1)) < 0.5, _normalised(flips[labels]), 1 / classes)
         f[0] = truth
         losses = _losses(f, q)
@@ -194,7 +201,9 @@ def pruning_step(q: float = 0.7, k: float = 0.5, samples: int = 500, trials: int
         return float((w * value).sum() - limit * w.sum())
 
     best = objective(weight)
-    rivals = [torch.ones(samples).double()] + [torch.as_tensor(draw.random(samples) ** draw.uniform(0.1, 3)) for _ in range(trials)]
+    rivals = [torch.ones(samples).double()] + [
+        torch.as_tensor(draw.random(samples) ** draw.uniform(0.1, 3)) for _ in range(trials)
+    ]
     nearby = [(weight + (torch.arange(samples) == i) * (1 - 2 * weight)) for i in range(samples)]
     truncated = truncated_gce(log_probs, targets, q=q, k=k, variant="direct").sum()
     rewritten = (weight * value + (1 - weight) * limit).sum()

@@ -78,7 +78,9 @@ def test_quick_scale_trains_three_seeds_of_everything(paper: papers.Paper) -> No
 def test_the_same_recipe_for_every_method_of_a_cell(paper: papers.Paper) -> None:
     recipes: dict[tuple[object, ...], set[str]] = {}
     for cell in paper.cells("quick", check=False):
-        plain = cell.run.recipe.model_copy(update={"refresh_start": None, "refresh_every": 10, "refresh_from": "best_val"})
+        plain = cell.run.recipe.model_copy(
+            update={"refresh_start": None, "refresh_every": 10, "refresh_from": "best_val"}
+        )
         recipes.setdefault(tuple(v for k, v in cell.keys.items() if k != "method"), set()).add(plain.model_dump_json())
     assert all(len(found) == 1 for found in recipes.values())
 
@@ -100,7 +102,14 @@ def test_claims_name_existing_cells(paper: papers.Paper) -> None:
             for side in (comparison.left, comparison.right):
                 if side is None:
                     continue
-                wanted = (side.experiment, side.dataset, side.noise_type, side.noise_rate, side.setting or "", side.method)
+                wanted = (
+                    side.experiment,
+                    side.dataset,
+                    side.noise_type,
+                    side.noise_rate,
+                    side.setting or "",
+                    side.method,
+                )
                 assert wanted in full, (claim.id, wanted)
                 assert wanted in quick, (claim.id, wanted)
 
@@ -145,7 +154,9 @@ def test_figure_2_points_lie_on_twelve_curves() -> None:
 def test_published_methods_are_the_papers(paper: papers.Paper) -> None:
     for name in ("table-1", "table-2", "figure-2"):
         table = published.read(FOLDER / "published" / f"{name}.csv")
-        trained = {row.name for exp in paper.item(name).experiment for row in paper.chosen(paper.experiments[exp].methods)}
+        trained = {
+            row.name for exp in paper.item(name).experiment for row in paper.chosen(paper.experiments[exp].methods)
+        }
         assert set(table["method"]) <= trained, name
 
 
@@ -217,15 +228,19 @@ def test_sample_norms_are_those_of_autograd(own: dict[str, ModuleType]) -> None:
         for i in range(3):
             value = samples._values(who, samples._forward(weights, x)[-1], y, 0.7)[m, i]
             grads = torch.autograd.grad(value, weights)
-            size = math.sqrt(sum(float(g[m].square().sum()) for g in grads))
+            size = math.sqrt(sum(float(g[m].detach().square().sum()) for g in grads))
             last = math.sqrt(sum(float(g[m].square().sum()) for g in grads[-2:]))
-            assert float(norms["all parameters"][m, i]) == pytest.approx(size, rel=1e-9)
-            assert float(norms["last layer"][m, i]) == pytest.approx(last, rel=1e-9)
+            assert float(norms["all parameters"][m, i].detach()) == pytest.approx(size, rel=1e-9)
+            assert float(norms["last layer"][m, i].detach()) == pytest.approx(last, rel=1e-9)
 
 
 def test_networks_do_not_depend_on_their_company(own: dict[str, ModuleType]) -> None:
     samples = own["samples"]
-    who = [samples.Member("gce", 0.4, 0, "pruning"), samples.Member("ce", 0.4, 0), samples.Member("gce", 0.4, 0, "direct")]
+    who = [
+        samples.Member("gce", 0.4, 0, "pruning"),
+        samples.Member("ce", 0.4, 0),
+        samples.Member("gce", 0.4, 0, "direct"),
+    ]
     together = samples.train(who, recipe="digits-mlp-smoke", probes=(1.0,))
     alone = samples.train(who[:1], recipe="digits-mlp-smoke", probes=(1.0,))
     (mine,) = together.rows(strategy="pruning")

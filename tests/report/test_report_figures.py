@@ -123,6 +123,13 @@ def test_looks_are_distinct() -> None:
     assert [looks.of(name).order for name in names] == list(range(len(names)))
 
 
+def test_every_loss_of_the_library_has_a_look() -> None:
+    losses = pytest.importorskip("losslab.losses")
+    for name in losses.names():
+        assert looks.of(name).key == name
+    assert looks.of("agce+gce").label == "AGCE+GCE" and looks.of("agce+gce").colour == looks.of("gce").colour
+
+
 def test_a_study_gets_a_ramp() -> None:
     found = looks.spread({"q=0": "ce", "q=0.4": "gce", "q=0.8": "gce"})
     assert found["q=0"].colour == looks.of("ce").colour

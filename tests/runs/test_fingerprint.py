@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import losslab
 import pytest
+from stored import some_run
+
+import losslab
 from losslab import losses
 from losslab.runs import NamedPart, fingerprint
-from stored import some_run
 
 code = importlib.import_module("losslab.runs.fingerprint")  # the package has a function of that name
 Edit = Callable[[str, Callable[[str], str]], dict[str, bool]]
@@ -74,7 +75,9 @@ def test_a_number_counts_and_words_about_it_do_not(edit: Edit) -> None:
     def comments(text: str) -> str:
         lines = text.replace('"""', '"""Other words. ', 1).splitlines()
         at = next(i for i, line in enumerate(lines) if line.startswith("def "))
-        return "\n".join([*lines[:at], "# a remark", "", "", *(f"{line}  # so" if line == "" else line for line in lines[at:])])
+        return "\n".join(
+            [*lines[:at], "# a remark", "", "", *(f"{line}  # so" if line == "" else line for line in lines[at:])]
+        )
 
     def number(text: str) -> str:
         assert "0.7" in text
@@ -103,7 +106,8 @@ def test_the_engine_touches_all(edit: Edit, module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["losslab.cli.app", "losslab.report.table", "losslab.training.pool", "losslab.runs.store", "losslab.paths"]
+    "module",
+    ["losslab.cli.app", "losslab.report.table", "losslab.training.pool", "losslab.runs.store", "losslab.paths"],
 )
 def test_what_cannot_change_numbers_touches_none(edit: Edit, module: str) -> None:
     assert moved(edit(module, lambda text: text + "\nTHING = 1\n")) == set()

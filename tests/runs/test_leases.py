@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from losslab.runs import leases as module
 from losslab.runs.leases import EXPIRY, Leases
 

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from losslab.runs import DataPart, NamedPart, NoisePart, Recipe, Run, Schedule
 from pydantic import ValidationError
 from stored import some_run
+
+from losslab.runs import DataPart, NamedPart, NoisePart, Recipe, Run, Schedule
 
 
 def test_defaults_are_left_out_of_the_hash() -> None:
@@ -36,7 +37,9 @@ def test_a_new_field_with_a_neutral_default_keeps_old_hashes() -> None:
 
 
 def test_the_order_of_fields_and_parameters_is_irrelevant() -> None:
-    content = some_run(loss="sce", model=NamedPart(name="cnn4", params={"feature_dim": 3, "final_relu": False})).content()
+    content = some_run(
+        loss="sce", model=NamedPart(name="cnn4", params={"feature_dim": 3, "final_relu": False})
+    ).content()
     content["loss"]["params"] = {"beta": 0.5, "alpha": 2.0}
     turned = json.loads(json.dumps(content), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
     assert list(turned) != list(content)

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from stored import some_record, some_run, some_weights
+
 from losslab.runs import Damaged, Record, Store, read_curve
 from losslab.runs import files as writing
 from losslab.runs.record import checksum
 from losslab.runs.spec import canonical
-from stored import some_record, some_run, some_weights
 
 
 def path_of(store: Store, run_hash: str) -> Path:
@@ -99,7 +100,10 @@ DAMAGE = {
     "another description": lambda data: _rewritten(data, run=some_run(seed=5).content()),
     "an invalid description": lambda data: _rewritten(data, run={"seed": "x"}),
     "another run's record": lambda data: some_record(some_run(seed=5)).to_json().encode(),
-    **{f"a flipped bit at {at:.0%}": (lambda data, at=at: _flip(data, at)) for at in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)},
+    **{
+        f"a flipped bit at {at:.0%}": (lambda data, at=at: _flip(data, at))
+        for at in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+    },
     **{f"a flipped high bit at {at:.0%}": (lambda data, at=at: _flip(data, at, 128)) for at in (0.2, 0.6)},
 }
 

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from stored import some_record, some_run, some_weights
+
 from losslab.errors import InputError
 from losslab.runs import Store, export, import_
 from losslab.runs.record import checksum
 from losslab.runs.spec import canonical
-from stored import some_record, some_run, some_weights
 
 
 @pytest.fixture
@@ -231,7 +232,9 @@ def test_a_signed_lie_about_a_record_is_found(full: Store, tmp_path: Path) -> No
     assert all("holds run" in why for why in report.refused.values())
 
 
-@pytest.mark.parametrize("spoil", [lambda data: b"", lambda data: b"PK" + b"\0" * 50, lambda data: data[: len(data) // 2]])
+@pytest.mark.parametrize(
+    "spoil", [lambda data: b"", lambda data: b"PK" + b"\0" * 50, lambda data: data[: len(data) // 2]]
+)
 def test_files_that_are_no_archives(full: Store, tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "runs.zip"
     full.export(path)
@@ -257,7 +260,9 @@ def test_every_flipped_byte_is_noticed_or_harmless(full: Store, tmp_path: Path) 
         assert all(truth[name] == data for name, data in files(mine).items())
 
 
-def test_an_interrupted_export_leaves_the_old_file(full: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_export_leaves_the_old_file(
+    full: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from losslab.runs import transfer
 
     path = tmp_path / "runs.zip"

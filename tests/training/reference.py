@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
 from losslab import data, heads, losses, models, noise
 from losslab.losses import regularisers
 from losslab.losses.transition import estimate_transition
 from losslab.runs import Run
 from losslab.seeding import generator, torch_seed
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 CURVES = ("test_acc", "test_loss", "test_acc_per_class", "val_acc", "val_loss", "val_clean_acc", "train_loss")
 FITS = ("fit_clean", "fit_noisy", "true_noisy", "prob_clean", "prob_noisy")
@@ -134,7 +135,9 @@ def loss_of(run: Run, samples: Samples, transition: Tensor | None, dtype: torch.
     return losses.build(run.loss.name, samples.num_classes, **run.loss.params, **extra).to(dtype)
 
 
-def penalty_of(run: Run, network: nn.Module) -> tuple[Callable[[Tensor], Tensor], Callable[[int, Tensor, Tensor], Tensor]]:
+def penalty_of(
+    run: Run, network: nn.Module
+) -> tuple[Callable[[Tensor], Tensor], Callable[[int, Tensor, Tensor], Tensor]]:
     """What the regulariser does to the logits, and its term as a function of (epoch, changed logits, labels)."""
     if run.regulariser is None:
         return lambda z: z, lambda epoch, z, y: z.new_zeros(())
@@ -152,7 +155,9 @@ def penalty_of(run: Run, network: nn.Module) -> tuple[Callable[[Tensor], Tensor]
 
         def margin(epoch: int, z: Tensor, y: Tensor) -> Tensor:
             own = z[torch.arange(len(y)), y]
-            others = torch.stack([torch.cat([row[:k], row[k + 1 :]]).max() for row, k in zip(z, y.tolist(), strict=True)])
+            others = torch.stack(
+                [torch.cat([row[:k], row[k + 1 :]]).max() for row, k in zip(z, y.tolist(), strict=True)]
+            )
             return given["lam"] * (others - own).mean()
 
         return lambda z: z, margin
@@ -184,9 +189,9 @@ def train_alone(run: Run) -> Alone:
     result, iteration = Alone({}), 0
     best, best_weights = -1.0, {k: v.clone() for k, v in network.state_dict().items()}
     for epoch in range(recipe.epochs):
-        if recipe.refresh_start is not None and epoch >= recipe.refresh_start:
-            if (epoch - recipe.refresh_start) % recipe.refresh_every == 0:
-                _refresh(run, network, best_weights, criterion, samples, result)
+        since = -1 if recipe.refresh_start is None else epoch - recipe.refresh_start
+        if since >= 0 and since % recipe.refresh_every == 0:
+            _refresh(run, network, best_weights, criterion, samples, result)
         drawn = _drawn(run, criterion, samples, epoch)
         order = torch.from_numpy(generator("order", "shuffle", run.data.name, run.seed, epoch).permutation(n))
         seen: dict[str, list[Tensor]] = {"loss": [], "class": [], "prob": []}

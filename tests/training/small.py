@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
 from losslab import losses
 from losslab.runs import DataPart, NamedPart, NoisePart, Recipe, Run, Schedule
 from losslab.training.cohort import Cohort, Options, Outcome

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from reference import Alone, train_alone
+from small import BLOBS, DIGITS, run, train_cohort, weights_of
+
 from losslab import losses
 from losslab.runs import DataPart, NamedPart, NoisePart, Run, Schedule
 from losslab.training.cohort import Outcome
-from reference import Alone, train_alone
-from small import BLOBS, DIGITS, run, train_cohort, weights_of
 
 WEIGHTS = 1e-9
 CURVES = 2e-6  # the engine keeps its curves in float32
@@ -134,7 +135,14 @@ def test_noise(noise: NoisePart) -> None:
 @pytest.mark.parametrize("source", ["current", "best_val"])
 @pytest.mark.parametrize("variant", ["paper", "official"])
 def test_truncated_gce_prunes(source: str, variant: str) -> None:
-    schedule = {"epochs": 6, "refresh_start": 2, "refresh_every": 2, "refresh_from": source, "batch_size": 32, "lr": 0.1}
+    schedule = {
+        "epochs": 6,
+        "refresh_start": 2,
+        "refresh_every": 2,
+        "refresh_from": source,
+        "batch_size": 32,
+        "lr": 0.1,
+    }
     one = run("truncated_gce", {"k": 0.35, "variant": variant}, data=BLOBS, recipe=schedule)
     found, expected = train_cohort([one])[one.hash], train_alone(one)
     assert_equal(found, expected)

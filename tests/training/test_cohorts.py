@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from small import BLOBS, DIGITS, run, train_cohort
+
 from losslab import losses, training
 from losslab.runs import NamedPart, NoisePart, Record, Run, Schedule, Store
 from losslab.training.plan import shape_key
-from small import BLOBS, DIGITS, run, train_cohort
 
 Weights = dict[str, torch.Tensor]
 MEMBERS = ("ce", "gce", "truncated_gce", "elr", "nce+rce")
@@ -23,7 +24,12 @@ def mixed(**changes: Any) -> list[Run]:
     noises = [NoisePart(), *(NoisePart(kind="symmetric", rate=rate) for rate in (0.2, 0.4, 0.6, 0.8))]
     made = []
     for i, (loss, noise) in enumerate(zip(MEMBERS, noises, strict=True)):
-        own = {"lr": 0.01 * (i + 1), "momentum": 0.1 * i, "weight_decay": 1e-4 * i, "clip_norm": None if i == 3 else 5.0}
+        own = {
+            "lr": 0.01 * (i + 1),
+            "momentum": 0.1 * i,
+            "weight_decay": 1e-4 * i,
+            "clip_norm": None if i == 3 else 5.0,
+        }
         if loss == "truncated_gce":
             own |= {"refresh_start": 1, "refresh_every": 1}
         if i == 1:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def descend(objective: Callable[[Tensor], Tensor], start: Tensor, rounds: int = 250, rate: float = 0.3) -> tuple[Tensor, Tensor]:
+def descend(
+    objective: Callable[[Tensor], Tensor], start: Tensor, rounds: int = 250, rate: float = 0.3
+) -> tuple[Tensor, Tensor]:
     """Adam with a rate that falls to 0, on rows that do not interact: start `(n, ...)`, objective `(n, ...) -> (n,)`.
 
     Returns each row's best point `(n, ...)` and value `(n,)`.

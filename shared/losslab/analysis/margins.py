@@ -126,7 +126,9 @@ class Collapse:
     nc4: float | None = None
 
 
-def collapse(features: Tensor, labels: Tensor, prototypes: Tensor | None = None, bias: Tensor | None = None) -> Collapse:
+def collapse(
+    features: Tensor, labels: Tensor, prototypes: Tensor | None = None, bias: Tensor | None = None
+) -> Collapse:
     """NC1 and NC2 of features `(N, d)` with labels `(N,)`; NC3 and NC4 with prototypes `(K, d)`. Every class needs a sample."""
     z, y = features.detach().double(), labels.long()
     size = int(y.max()) + 1 if prototypes is None else len(prototypes)

@@ -35,7 +35,7 @@ class Probe:
 
     @property
     def domain(self) -> str:
-        """"simplex" (log-probabilities), "logits" or "cosines"."""
+        """ "simplex" (log-probabilities), "logits" or "cosines"."""
         return "simplex" if self.spec.input == "log_probs" else self.spec.input
 
     def at(self, points: Tensor, labels: Tensor) -> Tensor:
@@ -95,7 +95,9 @@ class Probe:
         if self.domain == "logits":
             logits = logits + torch.randn(len(p), 1, generator=draw, dtype=torch.float64)
         labels = torch.zeros(len(p), dtype=torch.int64)
-        points = torch.cat([self.from_logits(logits), self.from_logits(uniform_rest((p / (1 - p)).log(), self.num_classes))])
+        points = torch.cat(
+            [self.from_logits(logits), self.from_logits(uniform_rest((p / (1 - p)).log(), self.num_classes))]
+        )
         one, other = self.at(points, labels.repeat(2)).chunk(2)
         return bool(((one - other).abs() <= 1e-8 * (1 + other.abs())).all())
 
@@ -146,17 +148,20 @@ def uniform_rest(x: Tensor, num_classes: int) -> Tensor:
 def probe_logits(num_classes: int, size: float = 1e4, seed: int = 0) -> Tensor:
     """A fine and adversarial set of logits `(n, K)`: random at all scales up to `size`, vertices, faces, edges, ties, near-vertices."""
     k, draw = num_classes, torch.Generator().manual_seed(seed)
-    scales = [scale for scale in (0.0, 0.03, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3) if scale < size] + [size]
-    eye = torch.eye(k, dtype=torch.float64)
-    steps = torch.tril(torch.ones(k, k, dtype=torch.float64))
-    pairs = eye + eye.roll(1, 0)
+    scales = [scale for scale in (0.0, 0.03, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3) if scale < size] + [
+        size
+    ]
+    rows = torch.unique(torch.linspace(0, k - 1, min(k, 12)).round().long())  # classes are alike
+    eye = torch.eye(k, dtype=torch.float64)[rows]
+    steps = torch.tril(torch.ones(k, k, dtype=torch.float64))[rows]
+    pairs = eye + eye.roll(1, 1)
     ladder = torch.arange(k, dtype=torch.float64).expand(1, k) / (k - 1)
     parts = [torch.zeros(1, k, dtype=torch.float64)]
     for scale in scales[1:]:
         normal = torch.randn(60, k, generator=draw, dtype=torch.float64)
         sparse = torch.where(torch.rand(30, k, generator=draw, dtype=torch.float64) < 0.3, 1.0, 0.0)
         parts += [scale * part for part in (normal, sparse, eye, -eye, steps, -steps, pairs, ladder)]
-        parts.append(scale * eye + torch.randn(k, k, generator=draw, dtype=torch.float64))
+        parts.append(scale * eye + torch.randn(eye.shape, generator=draw, dtype=torch.float64))
     return torch.cat(parts).clamp(-size, size)
 
 

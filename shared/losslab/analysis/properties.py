@@ -93,7 +93,9 @@ def check(name: str, num_classes: int = 10, **given: Any) -> Properties:
         "passive": None if kinds is None else "passive" in kinds,
     }
     if loss.domain == "cosines":
-        found["symmetric_if_zero_sum"] = _constant(*_extremes(loss.class_sums(probe_cosines(num_classes, zero_sum=True))))
+        found["symmetric_if_zero_sum"] = _constant(
+            *_extremes(loss.class_sums(probe_cosines(num_classes, zero_sum=True)))
+        )
     if loss.depends_on_target_only:
         ratios = scalar.asymmetry(loss)
         found |= {
@@ -121,7 +123,9 @@ def value_range(loss: Probe) -> tuple[float, float]:
         return _integrated_range(loss)
     label = torch.zeros((), dtype=torch.int64)
     if "class_counts" in loss.arguments or "transition" in loss.arguments:  # labels differ
-        return _range(loss, lambda points: loss.all_labels(points).amin(1), lambda points: loss.all_labels(points).amax(1))
+        return _range(
+            loss, lambda points: loss.all_labels(points).amin(1), lambda points: loss.all_labels(points).amax(1)
+        )
     return _range(loss, lambda points: loss.at(points, label.expand(len(points))))
 
 
@@ -159,7 +163,9 @@ def compare(name: str, num_classes: int = 10, tight: bool = True, **given: Any) 
     claim, found = card.properties, check(name, num_classes, **given)
     if found.domain == "batch":
         return []
-    hyper = find(name).resolve({key: value for key, value in given.items() if key not in ("transition", "class_counts")})
+    hyper = find(name).resolve(
+        {key: value for key, value in given.items() if key not in ("transition", "class_counts")}
+    )
     problems = []
 
     def differ(what: str, said: Any, seen: Any) -> None:

@@ -19,7 +19,7 @@ _LISTS = {
     "head": ("losslab.heads", "names"),
     "noise kind": ("losslab.noise", "kinds"),
     "flip map": ("losslab.noise", "flip_map_names"),
-    "regulariser": ("losslab.regularisers", "names"),
+    "regulariser": ("losslab.losses.regularisers", "names"),
 }
 
 ALWAYS = frozenset({"none", "open_set", "imagefolder"})  # handled outside the lists
@@ -63,7 +63,11 @@ def check(runs: Iterable[Run], where: str) -> None:
             ("data set", run.data.name.partition(":")[0] if ":" in run.data.name else run.data.name),
             ("network", run.model.name),
         }
-        seen |= {("head", run.head.name), ("noise kind", run.noise.kind), ("loss", run.loss.name)}
+        seen |= {
+            ("head", run.head.name),
+            ("noise kind", run.noise.kind),
+            *(("loss", part) for part in run.loss.name.split("+")),
+        }
         if run.noise.flip_map is not None:
             seen.add(("flip map", run.noise.flip_map))
         if run.regulariser is not None:

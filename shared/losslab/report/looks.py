@@ -41,7 +41,7 @@ class Look:
 _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("ce", "CE", BLACK, "o", SOLID),
     ("focal", "Focal", GREY, "s", DASH),
-    ("lsr", "Label smoothing", SILVER, "^", SOLID),
+    ("label_smoothing", "Label smoothing", SILVER, "^", SOLID),
     ("bootstrap_soft", "Bootstrap (soft)", SILVER, "v", DASH),
     ("bootstrap_hard", "Bootstrap (hard)", SILVER, "<", DOT),
     ("mse", "MSE", SAND, "p", DASH),
@@ -121,6 +121,14 @@ _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("crt+pal", "cRT+PAL", OLIVE, "p", DASH),
     ("lws+pal", "LWS+PAL", BROWN, "p", DOT),
     ("mislas+pal", "MiSLAS+PAL", ROSE, "8", DASH),
+    ("sphereface", "SphereFace", BROWN, "<", DASHDOT),
+    ("elr", "ELR", CRIMSON, "h", DASH),
+    ("poly1", "Poly-1", OLIVE, "o", DASHDOT),
+    ("comp_sum", "Comp-sum", SKY, "P", SOLID),
+    ("ldr_kl", "LDR-KL", GREEN, "X", DASH),
+    ("aldr_kl", "ALDR-KL", GREEN, "P", DASHDOT),
+    ("squentropy", "Squentropy", SAND, "8", SOLID),
+    ("encouraging", "Encouraging", GREY, "*", DASHDOT),
     ("bound", "Bound", SILVER, "", DASH),
     ("other", "Other", SILVER, "8", DOT),
 )
@@ -138,10 +146,14 @@ def keys() -> tuple[str, ...]:
 
 
 def of(key: str) -> Look:
-    """Look of a method key. Raises InputError with near matches."""
-    if key not in _LOOKS:
-        raise InputError(near("method key", key, _LOOKS))
-    return _LOOKS[key]
+    """Look of a method key; a sum that has none of its own takes the colour of its last part. Raises InputError with near matches."""
+    if key in _LOOKS:
+        return _LOOKS[key]
+    parts = key.split("+")
+    if len(parts) > 1 and all(part in _LOOKS for part in parts):
+        last = _LOOKS[parts[-1]]
+        return Look(key, "+".join(_LOOKS[part].label for part in parts), last.colour, "X", DASHDOT, len(_LOOKS))
+    raise InputError(near("method key", key, _LOOKS))
 
 
 def spread(names: dict[str, str]) -> dict[str, Look]:

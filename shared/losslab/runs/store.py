@@ -7,7 +7,7 @@ Layout below its folder: ``records/<2 digits>/<hash>.json``, weights of runs tha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,13 +85,29 @@ class Store:
         data = path.read_bytes()
         return load(data) if hashlib.sha256(data).hexdigest() == record.weights else None
 
-    def missing(self, runs: Iterable[Run], *, need_weights: frozenset[str] = frozenset()) -> list[Run]:
-        """The runs without a usable record, each once, in the order given. Hashes in ``need_weights`` must have their weights too."""
+    def missing(
+        self,
+        runs: Iterable[Run],
+        *,
+        need_weights: frozenset[str] = frozenset(),
+        need_curves: Mapping[str, frozenset[str]] | None = None,
+    ) -> list[Run]:
+        """The runs without a usable record, each once, in the order given.
+
+        Hashes in ``need_weights`` must have their weights too, those in ``need_curves`` the curves named there.
+        """
+        curves = need_curves or {}
         found: dict[str, Run] = {}
         for run in runs:
             if run.hash in found:
                 continue
-            if self.get(run) is None or (run.hash in need_weights and self.weights(run) is None):
+            record = self.get(run)
+            if (
+                record is None
+                or not curves.get(run.hash, frozenset()) <= set(record.curves)
+                or run.hash in need_weights
+                and self.weights(run) is None
+            ):
                 found[run.hash] = run
         return list(found.values())
 

@@ -20,6 +20,7 @@ from losslab.training.graphs import GraphedSteps, graphed_steps
 from losslab.training.objective import Objective, group_key
 from losslab.training.optimiser import Optimiser
 from losslab.training.order import epoch_orders
+from losslab.training.probes import CURVES, Wanted, class_tables, probe_curves
 from losslab.training.problem import pixels, prepare
 from losslab.training.pruning import note_pruning
 from losslab.training.schedule import learning_rate, step_decay
@@ -37,6 +38,7 @@ class Options:
     eval_batch: int = 128
     graphs: bool = False  # CUDA graphs, on a CUDA device
     parents: dict[str, Weights] = field(default_factory=dict)  # final weights of parent runs by hash
+    probes: Wanted = field(default_factory=dict)
 
 
 @dataclass
@@ -94,6 +96,7 @@ class Cohort:
         self.objective = Objective(
             self.runs, self.given, self.val_given, self.num_classes, self._transitions(), self.dtype
         )
+        self.probed = any("confusion" in options.probes.get(run.hash, ()) for run in self.runs)
         self.penalised = any(g.regulariser is not None and g.regulariser.of_head for g in self.objective.groups)
         self.augmentation = Augmentation(first.data.augment, self.runs, self.n, self.pool.black)
         self.curves = Curves(self.recipe.epochs, len(self.runs), self.device)
@@ -199,6 +202,8 @@ class Cohort:
             scores |= self.validate()
             if self.best is not None:
                 self.best.update(scores["val_acc"])
+        if self.probed:
+            scores |= self.confusion()
         self.curves.set(self.epoch, scores)
         bad = ~torch.isfinite(scores["train_loss"]) | ~torch.isfinite(scores["test_loss"])
         self.broken = torch.where((self.broken < 0) & bad, self.epoch, self.broken)
@@ -242,6 +247,17 @@ class Cohort:
                 loss += self.objective.validation(logits, self.val_given[:, part], part).float().sum(1)
         count = self.val_given.shape[1]
         return {"val_acc": hits / count, "val_loss": loss / count, "val_clean_acc": clean / count}
+
+    def confusion(self) -> dict[str, Tensor]:
+        """Curves of the probe `confusion`."""
+        with evaluating(self.network):
+            slices = logits_of(self.network, self.test, None, self.autocast, self.options.eval_batch)
+            test = torch.cat([z for _, z in slices], 1)
+        labels = self.test_labels.expand(len(self.runs), -1)
+        of_test = class_tables(test, labels, torch.ones_like(labels, dtype=torch.bool), self.num_classes)
+        of_train = class_tables(self.predict(), self.true, self.given == self.true, self.num_classes)
+        values = {"softmax_test": of_test[0], "predicted_test": of_test[1]}
+        return values | {"softmax_train": of_train[0], "predicted_train": of_train[1]}
 
     # Between epochs ----------------------------------------------------------------------------------------------
 
@@ -291,6 +307,12 @@ class Cohort:
 
     # Results -----------------------------------------------------------------------------------------------------
 
+    def _curves(self, m: int) -> dict[str, list[Any]]:
+        """One model's curves, without the probes that only its neighbours asked for."""
+        asked = probe_curves(self.options.probes.get(self.runs[m].hash, frozenset()))
+        optional = probe_curves(frozenset(CURVES)) - asked
+        return {n: values for n, values in self.curves.read(m, self.epoch).items() if n not in optional}
+
     def outcomes(self) -> list[Outcome]:
         """Results of all runs; reads the device."""
         logp = self.predict()
@@ -301,7 +323,7 @@ class Cohort:
             Outcome(
                 run,
                 None if broken[m] < 0 else broken[m],
-                self.curves.read(m, self.epoch),
+                self._curves(m),
                 {name: float(value[m]) for name, value in final.items()} | self.history[m],
                 self.samples[m].digests(),
                 self.network.unstack(m),

@@ -23,6 +23,7 @@ from losslab.training.cost import BIG, macs, units
 from losslab.training.graphs import take_turns
 from losslab.training.plan import CPU_WIDTH, Work, cohorts
 from losslab.training.pool import run_pool
+from losslab.training.probes import Wanted, check_probes, probe_curves
 from losslab.training.problem import dataset_of, prepare
 from losslab.training.work import Report, Settings, Task
 
@@ -78,11 +79,15 @@ class Plan:
         return [run for stage in self.stages for run in stage]
 
 
-def plan(runs: Sequence[Run], store: Store) -> Plan:
+def plan(runs: Sequence[Run], store: Store, probes: Wanted | None = None) -> Plan:
     """Which of ``runs``, and which parents of theirs, have to be trained."""
-    todo = {run.hash: run for run in store.missing(runs)}
+    asked = dict(probes or {})
+    keep = {key for key, names in asked.items() if "weights" in names}
+    keep |= {run.parent.hash for run in runs if run.parent is not None}
+    curves = {key: probe_curves(names) for key, names in asked.items()}
+    wanted = frozenset(key for key, names in asked.items() if "weights" in names)
+    todo = {run.hash: run for run in store.missing(runs, need_weights=wanted, need_curves=curves)}
     found = [run for key, run in {run.hash: run for run in runs}.items() if key not in todo]
-    keep = {run.parent.hash for run in runs if run.parent is not None}
     level = list(todo.values())
     while parents := {run.parent.hash: run.parent for run in level if run.parent is not None}:
         keep |= set(parents)
@@ -160,6 +165,7 @@ def train(
     device: str = "auto",
     workers: int | None = None,
     root: str | Path | None = None,
+    probes: Wanted | None = None,
     dask: str | None = None,
     budget: float | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -172,6 +178,7 @@ def train(
         device: "auto", "cpu", "cuda" or "cuda:N".
         workers: processes on a CPU (None: one per core where the work is worth it), cohorts at a time on a GPU
             (None: 4). The numbers do not depend on it.
+        probes: extra recordings by run hash, see `losslab.training.probes`; a record without them is made anew.
         dask: address of a Dask scheduler, to train there instead of in local processes.
         root: folder of the data sets; None: the default one.
         budget: seconds after which no new epoch is begun; unfinished runs leave checkpoints.
@@ -185,12 +192,14 @@ def train(
         raise InputError(f"workers must be at least 1, not {workers}")
     if budget is not None and budget <= 0:
         raise InputError(f"the budget must be positive, not {budget:g} seconds")
-    planned = plan(runs, store)
+    for names in (probes or {}).values():
+        check_probes(names)
+    planned = plan(runs, store, probes)
     check(planned.runs, data_root)
     summary = Summary(found=[run.hash for run in planned.found])
     state = Progress(0, len(planned.runs), 0.0, sum(units(run, data_root) for run in planned.runs))
     deadline = None if budget is None else started + budget
-    settings = Settings(str(store.folder), where, data_root, deadline, planned.keep_weights)
+    settings = Settings(str(store.folder), where, data_root, deadline, planned.keep_weights, dict(probes or {}))
 
     def tick(done: float) -> None:
         state.units_done += done
@@ -209,7 +218,7 @@ def train(
             _stage(stage, store, settings, workers, dask, tick, note, stop)
             if stop() or (deadline is not None and time.time() > deadline):
                 break
-    summary.left = [run.hash for run in store.missing(planned.runs)]
+    summary.left = [run.hash for run in settings.missing(store, planned.runs)]
     summary.seconds = time.time() - started
     return summary
 
@@ -297,7 +306,7 @@ def _wait(
     """Waits until other processes have finished ``runs``; takes over what they leave behind."""
     while not stop() and (settings.deadline is None or time.time() < settings.deadline):
         time.sleep(1.0)
-        left = store.missing(runs, need_weights=settings.keep_weights & {run.hash for run in runs})
+        left = settings.missing(store, runs)
         if not left:
             return
         from losslab.runs.leases import Leases

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -17,6 +17,7 @@ from losslab.training.checkpoint import Checkpoints
 from losslab.training.cohort import Cohort, Options
 from losslab.training.cost import BIG, macs
 from losslab.training.plan import Work
+from losslab.training.probes import Wanted, probe_curves
 from losslab.training.provenance import provenance
 from losslab.training.state import Weights
 
@@ -32,8 +33,14 @@ class Settings:
     device: str
     root: str | None = None
     deadline: float | None = None  # time.time() after which work stops at the next epoch
-    keep_weights: frozenset[str] = frozenset()  # hashes of runs that others start from
+    keep_weights: frozenset[str] = frozenset()  # hashes of runs that others start from, or whose weights are asked for
+    probes: Wanted = field(default_factory=dict)
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+    def missing(self, store: Store, runs: Iterable[Run]) -> list[Run]:
+        """What the store lacks of ``runs``, recordings that were asked for included."""
+        curves = {key: probe_curves(names) for key, names in self.probes.items()}
+        return store.missing(runs, need_weights=self.keep_weights, need_curves=curves)
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Task:
         got = self.leases.take(wanted)
         try:
             mine = [run for key, run in wanted.items() if key in got]
-            runs = self.store.missing(mine, need_weights=self.settings.keep_weights)
+            runs = self.settings.missing(self.store, mine)
             self._add(elsewhere=tuple(key for key in wanted if key not in got))
             for part in self._alike(runs):
                 yield from self._halving(part, len(part) / len(runs))
@@ -123,7 +130,7 @@ class Task:
     def _cohort(self, runs: list[Run]) -> Cohort:
         cuda = self.device.type == "cuda"
         parents = {run.parent.hash: self._parent(run.parent) for run in runs if run.parent is not None}
-        options = Options(self.device, self.settings.root, 2048 if cuda else 128, cuda, parents)
+        options = Options(self.device, self.settings.root, 2048 if cuda else 128, cuda, parents, self.settings.probes)
         cohort = Cohort(runs, options)
         stacked = self.width > 1 and macs(runs[0], self.settings.root) < BIG
         if len(runs) == 1 and stacked and not cuda and cohort.network.convolutional:
