@@ -44,7 +44,7 @@ setup: $(VENV)/.ready ## the environment only
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "setting up $(VENV) with $(BASE_PYTHON) (once)"
 	@new=; if [ ! -x $(PY) ] || [ -n "$(FRESH)" ]; then new=yes; fi; python=$(PY); if [ -n "$$new" ]; then python="$(BASE_PYTHON)"; fi; \
-	"$$python" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: choose one with PYTHON=..." % v)'; \
+	"$$python" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed, this is %d.%d: choose one with PYTHON=..." % v)' && \
 	if [ -n "$$new" ]; then "$(BASE_PYTHON)" -m venv $(FRESH) $(VENV); fi
 	@$(PY) -m pip --version > /dev/null 2>&1 || $(PY) -m ensurepip --upgrade > /dev/null
 	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.lock)"
@@ -52,7 +52,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 repro: $(VENV)/.ready ## the pipeline, then what came of it
-	@begun=$$(date +%s); dvc repro; losslab summary --since $$begun
+	@begun=$$(date +%s); dvc repro && losslab summary --since $$begun
 
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.ready ## all tests

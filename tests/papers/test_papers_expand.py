@@ -188,7 +188,7 @@ def test_missing_flip_map_and_bad_values_name_the_cell(changed: Callable[..., Pa
 
 def test_names_are_checked_against_the_library(toy: papers.Paper, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = SimpleNamespace(
-        names=lambda: ("ce", "mae", "forward", "gce", "truncated_gce", "nce+rce", "lm_softmax"),
+        names=lambda: ("ce", "mae", "forward", "gce", "truncated_gce", "nce", "rce", "lm_softmax"),
         spec=lambda name: SimpleNamespace(params={"q": 0, "k": 0, "alpha": 0, "beta": 0, "nce.scale": 0, "s": 0}),
     )
     data = SimpleNamespace(names=lambda: ("digits", "glyphs-100"))

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from clones import Clone
 
+from losslab.runs import Store
+
 pytestmark = pytest.mark.pipeline
 COMMAND = ("train", "gce", "--scale", "smoke", "--only", "figure-2", "--workers", "1")
 
@@ -38,12 +40,11 @@ def test_kill_then_resume(tmp_path: Path, working_tree: Callable[[Path], Path]) 
         process.wait()
     kept = len(records())
     assert kept > 0
-    assert "0 damaged" in clone.losslab("runs", "check")
+    assert Store(tmp_path / "store").check() == (kept, [])
     shown = clone.losslab(*COMMAND)
     trained, there = (int(part.split()[0]) for part in shown.splitlines()[-1].split("; ")[0].split(", ")[:2])
     assert there == kept, "what was finished is not trained again"
-    assert len(records()) == trained + there
-    assert "0 trained" in clone.losslab(*COMMAND)
+    assert trained > 0 and len(records()) == trained + there
 
 
 def test_an_edited_loss_makes_only_its_own_runs_stale(

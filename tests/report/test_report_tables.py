@@ -133,6 +133,12 @@ def test_narrow_tables_put_numbers_side_by_side(toy: papers.Paper, frame: pd.Dat
         items.table(toy, "table-4", frame).wide("row")
 
 
+def test_tables_of_ones_own_have_no_place_for_published_numbers(toy: papers.Paper, frame: pd.DataFrame) -> None:
+    own, unknown = (items.table(toy, name, frame).markdown() for name in ("extra-cost", "table-3"))
+    assert "ublished" not in own and "not available" not in own
+    assert "| not available |" in unknown and "The paper's numbers are not available." in unknown
+
+
 def test_noise_without_a_rate(toy: papers.Paper, frame: pd.DataFrame) -> None:
     made = items.table(toy, "table-4", frame, columns=("noise_type", "noise_rate"))
     assert made.data()["noise_rate"].isna().all() and made.data()["published"].tolist() == [68.9, 69.8]

@@ -11,8 +11,8 @@ from losslab import losses
 from losslab.runs import DataPart, NamedPart, NoisePart, Recipe, Run, Schedule
 from losslab.training.cohort import Cohort, Options, Outcome
 
-# Losses whose default learning rate would make float64 rounding grow beyond 1e-9 within three epochs get a smaller one.
 DIGITS = DataPart(name="digits", validation=0.1)
+FEW_DIGITS = DataPart(name="digits", imbalance="long_tailed", imbalance_ratio=40.0, validation=0.1)
 BLOBS = DataPart(name="toy-blobs", options={"train": 150, "test": 90}, validation=0.2)
 SMALL_MLP = NamedPart(name="mlp")
 NOISY = NoisePart(kind="symmetric", rate=0.4)
@@ -57,4 +57,4 @@ def weights_of(outcome: Outcome) -> dict[str, torch.Tensor]:
     return {name: value for name, value in outcome.weights.items() if not name.endswith("num_batches_tracked")}
 
 
-__all__ = ["BLOBS", "DIGITS", "NOISY", "SMALL_MLP", "Schedule", "recipe", "run", "train_cohort", "weights_of"]
+__all__ = ["BLOBS", "DIGITS", "FEW_DIGITS", "NOISY", "SMALL_MLP", "Schedule", "recipe", "run", "train_cohort", "weights_of"]

@@ -155,7 +155,7 @@ def _log_add(a: float, b: float) -> float:
 
 def _uniform_slope(rate: float, num_classes: int) -> float:
     slope = 1 - rate * num_classes / (num_classes - 1)
-    if not 0 <= rate or slope <= 1e-12:
+    if rate < 0 or slope <= 1e-12:
         raise InputError(f"the noise rate is {rate}; it must lie in [0, {1 - 1 / num_classes:g})")
     return slope
 

@@ -29,7 +29,6 @@ from losslab.losses.numerics import others_logsumexp
 from losslab.losses.registry import spec as find
 from losslab.losses.regularisers import sample_margin, zero_centroid
 
-
 _SHARPNESS = (4.0, 25.0, 100.0, 400.0, 2e3, 1e4, 5e4)
 """Stages of the soft minimum of the sample margins; every second start leaves out the first."""
 _NUDGE = 0.02

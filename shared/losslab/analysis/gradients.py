@@ -158,8 +158,8 @@ class Shares:
 
 def shares(norms: Tensor, noisy: Tensor) -> Shares:
     """From norms `(N,)` and whether each label is wrong `(N,)`."""
-    n, wrong = _pair(norms, noisy)
-    wrong = wrong.astype(bool)
+    n, flags = _pair(norms, noisy)
+    wrong = flags > 0
     total = n.sum()
     return Shares(
         noisy_share=float(n[wrong].sum() / total) if total > 0 else float("nan"),

@@ -235,10 +235,11 @@ def _range(loss: Probe, low: Values, high: Values | None = None) -> tuple[float,
     For logits two sets are used, up to 1e6 and 1e8; what still grows between the two is taken as unbounded.
     """
     high = low if high is None else high
+    place: Values
     if loss.domain == "cosines":
         start = probe_cosines(loss.num_classes)
         inf, sup = float(low(start).min()), float(high(start).max())
-        angles, place = torch.arcsin(start.clamp(-0.999, 0.999)), torch.sin
+        angles, place = torch.arcsin(start.clamp(-0.999, 0.999)), lambda x: x.sin()
     else:
         start = probe_logits(loss.num_classes, 1e6)
         near, far = (loss.from_logits(points) for points in (start, probe_logits(loss.num_classes, 1e8)))

@@ -75,7 +75,9 @@ def leaving_rate(
     """The noise rate at which the minimiser leaves the clean class, by bisection.
 
     event "vertex": it is no longer the vertex of the clean class; "class": its largest entry is another class.
-    0 if it has left at any rate, the end of the range (1 - 1/K, or 1/2 for pairs) if it stays.
+    0 if it has left at any rate, the end of the range (1 - 1/K, or 1/2 for pairs) if it stays. A vertex that ties with other points
+    counts as the minimiser (NCE alone: under pair noise every output with some other probability at zero is as good). Where the
+    minimiser leaves the vertex by less than rounding shows, as for L_q at small rates, the rate found is some 1e-3 too high.
     """
     if event not in ("vertex", "class"):
         raise InputError(f"event is {event!r}; it can be 'vertex' or 'class'")

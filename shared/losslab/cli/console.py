@@ -79,11 +79,7 @@ class Progress:
             share = done / self.total if self.total else 1.0
         now = time.monotonic()
         spent = now - self._begun
-        left = (
-            f"about {duration(spent / share * (1 - share))} left"
-            if share >= 0.02
-            else ""
-        )
+        left = f"about {duration(spent / share * (1 - share))} left" if share >= 0.02 else ""
         parts = [f"{done}/{self.total:g} {self.unit}".rstrip(), left, note[:60]]
         if self._bar is not None:
             self._bar.update(self._task, completed=share, text=", ".join(part for part in parts if part))

@@ -27,7 +27,9 @@ def data(names: Sequence[str], *, scale: str | None, data_root: Path | None, out
     from losslab.runs.spec import canonical
 
     out = console()
-    wanted = {canonical([name, {}]): (name, {}) for name in names} or dict(_needed(chosen))
+    wanted: dict[str, tuple[str, dict[str, Any]]] = {canonical([name, {}]): (name, {}) for name in names} or dict(
+        _needed(chosen)
+    )
     found: dict[str, Any] = {}
     for key, (name, options) in sorted(wanted.items()):
         download = {"download": True} if name in FETCHED else {}

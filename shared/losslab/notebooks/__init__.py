@@ -1,4 +1,4 @@
-"""Notebooks: running them (`execute`), making their files stable (`normalise`) and what they start from (`open_paper`)."""
+"""Notebooks: running them (`execute`), making their files stable (`normalise`), and what they start from (`open_paper`)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losslab.notebooks.context import PaperContext, open_paper
-    from losslab.notebooks.execute import NotebookFailed, execute
-    from losslab.notebooks.normalise import normalise
 
-__all__ = ["NotebookFailed", "PaperContext", "execute", "normalise", "open_paper"]
-
-_HOME = {
-    "NotebookFailed": "execute",
-    "PaperContext": "context",
-    "execute": "execute",
-    "normalise": "normalise",
-    "open_paper": "context",
-}
+__all__ = ["PaperContext", "open_paper"]
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, each loaded when it is first used: a notebook does not pay for papermill."""
-    if name not in _HOME:
+    """The public names, loaded when they are first used: running a notebook does not need what is inside it."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from losslab.notebooks import context
 
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(context, name)

@@ -9,6 +9,7 @@ import pandas as pd
 from losslab.papers import Item, Paper, results
 from losslab.papers.spec import Value
 from losslab.report import published
+from losslab.report.inventory import EXTRA
 from losslab.report.table import Table, build
 
 _NOTHING: dict[str, Any] = {"seed": 0, "run": "", "seconds": float("nan"), "device": "", "final": "{}"}
@@ -66,7 +67,7 @@ def table(paper: Paper, name: str, frame: pd.DataFrame, **overrides: Any) -> Tab
         "rows": item.rows,
         "columns": item.columns,
         "values": item.values or (Value(),),
-        "published": numbers(paper, name),
+        "published": None if item.id.startswith(EXTRA) and not item.published else numbers(paper, name),
         "titles": paper.titles(),
         "order": order(paper, item),
         "best_over": item.best_over,
@@ -80,6 +81,6 @@ def table(paper: Paper, name: str, frame: pd.DataFrame, **overrides: Any) -> Tab
 
 def heading(item: Item) -> str:
     """`Table 1: closed-set noise`; items that the paper does not have carry their title alone."""
-    if item.id.startswith("extra"):
+    if item.id.startswith(EXTRA):
         return item.title.rstrip(".")
     return f"{item.id.replace('-', ' ').capitalize()}: {item.title.rstrip('.')}"

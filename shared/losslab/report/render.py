@@ -35,7 +35,7 @@ def wide(table: Table, layout: str = "auto", bold: Bold | None = None) -> pd.Dat
     numbers = _unique(cells, ["value"]) if labelled else [()]
     column_keys = [(*place, *number) for place in table.across for number in numbers]
     layout = layout if layout != "auto" else "columns" if len(column_keys) <= 2 else "rows"
-    kinds = [PUBLISHED, REPLICATED]
+    kinds = [PUBLISHED, REPLICATED] if table.beside else [REPLICATED]
     if (cells["n"] > 1).any():
         kinds.append(INTERVAL)
     if cells["difference"].notna().any():

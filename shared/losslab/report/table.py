@@ -52,6 +52,7 @@ class Table:
     digits: Mapping[str, int] = field(default_factory=dict)  # per value label
     keyed: Mapping[str, str] = field(default_factory=dict)  # method -> key of its look
     across: tuple[tuple[Any, ...], ...] = ()  # combinations of the column keys, in order
+    beside: bool = True  # whether published numbers belong beside the replicated ones
 
     def data(self) -> pd.DataFrame:
         """Long form: one row per cell and number."""
@@ -114,7 +115,8 @@ def build(
     """Table of a results frame.
 
     ``rows``, ``columns``: key columns. ``values``: the numbers of a cell, by default ``metric`` at ``reading``.
-    ``published``: long form of `published.read`; cells that only it has are shown too, as "not run".
+    ``published``: long form of `published.read`; cells that only it has are shown too, as "not run". None: no such numbers
+    can exist, so there is no place for them; an empty frame: they exist and are not available.
     ``titles``: data set key -> title. ``order``: key -> its values in order, where the frame's own order does not do.
     ``best_over``: keys over which the best is sought (default: method). Raises InputError where a cell would mix runs.
     """
@@ -139,11 +141,20 @@ def build(
         _mark_best(part, keys, best_over, value, digits)
         cells += part
     table = pd.DataFrame(cells, columns=[*keys, *COLUMNS])
+    beside = published is not None
     return Table(
-        _typed(table), rows, columns, " ".join(filter(None, [caption, _legend(table, shown, frame, titles)])), dict(titles or {}),
-        {label: digits if value.digits is None else value.digits for value, label in zip(shown, labels, strict=True)},
-        dict(zip(frame["method"], frame["key"], strict=True)), tuple(across),
-    )  # fmt: skip
+        cells=_typed(table),
+        rows=rows,
+        columns=columns,
+        caption=" ".join(filter(None, [caption, _legend(table, shown, frame, titles, beside)])),
+        titles=dict(titles or {}),
+        digits={
+            label: digits if value.digits is None else value.digits for value, label in zip(shown, labels, strict=True)
+        },
+        keyed=dict(zip(frame["method"], frame["key"], strict=True)),
+        across=tuple(across),
+        beside=beside,
+    )
 
 
 def _label(value: Value) -> str:
@@ -273,7 +284,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _legend(table: pd.DataFrame, shown: Sequence[Value], frame: pd.DataFrame, titles: Mapping[str, str] | None) -> str:
+def _legend(
+    table: pd.DataFrame, shown: Sequence[Value], frame: pd.DataFrame, titles: Mapping[str, str] | None, beside: bool
+) -> str:
     """What the numbers are."""
     parts = []
     if len(shown) == 1:
@@ -291,7 +304,7 @@ def _legend(table: pd.DataFrame, shown: Sequence[Value], frame: pd.DataFrame, ti
         parts.append("Replicated: one seed, so no interval.")
     if table["published"].notna().any():
         parts.append("Published: the paper's numbers.")
-    else:
+    elif beside:
         parts.append("The paper's numbers are not available.")
     parts.append("Best per column in bold.")
     parts.append(words.stand_ins(frame, titles))

@@ -76,7 +76,7 @@ def run_pool(
     context = multiprocessing.get_context("spawn")
     flag = context.RawValue("b", 0)  # no lock, which a killed worker or a signal handler could hold for ever
     queue = list(works)
-    losses: dict[Work, int] = {}
+    losses: dict[int, int] = {}  # how often a worker died on a work, by its id: runs cannot be hashed
     pipes: dict[Connection, tuple[BaseProcess, Work | None]] = {}
 
     def start() -> None:
@@ -116,8 +116,8 @@ def run_pool(
                     del pipes[pipe]
                     process.join(timeout=10)
                     if work is not None:
-                        losses[work] = losses.get(work, 0) + 1
-                        if losses[work] > 1:
+                        losses[id(work)] = losses.get(id(work), 0) + 1
+                        if losses[id(work)] > 1:
                             raise WorkerDied(
                                 f"a worker died twice (exit code {process.exitcode}) on {len(work.runs)} runs of {work.runs[0].label()}"
                             ) from None
