@@ -53,14 +53,11 @@ def smoke_store(shared_folder: Path) -> Callable[[str], Path]:
     """`smoke_store("gce")` trains that paper's smoke runs once per session; returns the store's folder."""
 
     def trained(slug: str) -> Path:
-        from losslab import papers, training
-        from losslab.runs import Store
+        from losslab.cli import main
 
-        store = Path(os.environ["LOSSLAB_STORE"])
         with FileLock(shared_folder / f"{slug}.lock"):
-            runs = [cell.run for cell in papers.load(slug).cells("smoke")]
-            assert training.train(runs, Store(store), device="cpu", workers=1).complete
-        return store
+            assert main(["train", slug, "--scale", "smoke", "--device", "cpu", "--workers", "1"]) == 0
+        return Path(os.environ["LOSSLAB_STORE"])
 
     return trained
 

@@ -263,6 +263,7 @@ def pruned(frame: pd.DataFrame, by_class: pd.DataFrame, by_level: pd.DataFrame) 
     """Precision, recall and share of the prunings; correctly labelled samples that are lost, by class and by difficulty."""
     noted = prunings(frame)
     trunc = style.of("truncated_gce")
+    top = max(by_class.max().max(), by_level.max().max(), 0.1)
     cases = list(noted.groupby(["noise_type", "noise_rate"], sort=False))
     names = {"precision": "-", "recall": (0, (4, 2)), "clean": (0, (1, 1.5))}
     with style.context():
@@ -284,9 +285,9 @@ def pruned(frame: pd.DataFrame, by_class: pd.DataFrame, by_level: pd.DataFrame) 
             axis.bar(table.columns, table.mean(), color=trunc.colour)
             for _, values in table.iterrows():
                 axis.plot(table.columns, values, linestyle="none", marker="o", color=style.INK, markersize=3)
-            axis.set(ylim=(0, 1), xlabel=label, xticks=list(table.columns), ylabel="pruned share of correct labels")
+            axis.set(ylim=(0, min(1.0, 1.1 * top)), xlabel=label, xticks=list(table.columns), ylabel="share pruned")
         for axis, letter, title in zip(
-            axes, "abc", ("the prunings", "correct labels lost, by class", "... by difficulty"), strict=True
+            axes, "abc", ("the prunings", "correct labels lost, 40 % uniform", "... by difficulty"), strict=True
         ):
             _mark(axis, letter, title)
         rates = [
@@ -328,12 +329,9 @@ def algorithm_1(flock: samples.Flock, rates: Sequence[float], seed: int = 0) -> 
 # Numbers read from curves
 
 
-def epochs_until(frame: pd.DataFrame, accuracy: float) -> float:
-    """Mean over the seeds of the first epoch with this test accuracy (per cent); a run that never gets there counts its whole length."""
-    found = [
-        next((e for e, v in enumerate(curve, 1) if 100 * v >= accuracy), len(curve)) for curve in frame["test_acc"]
-    ]
-    return float(np.mean(found))
+def early(frame: pd.DataFrame) -> float:
+    """Test accuracy averaged over the first tenth of the training and over the seeds, per cent."""
+    return float(np.mean([100 * np.mean(curve[: max(1, len(curve) // 10)]) for curve in frame["test_acc"]]))
 
 
 def peak_share(frame: pd.DataFrame) -> float:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from losslab import losses
-from losslab.analysis import curves, gradients
+from losslab.analysis import curves, gradients, scalar
+from losslab.analysis.probing import probe
 from losslab.errors import InputError
 
 # mean and variance of the L1 norm at the logits over uniform p: published for CE, MAE and IMAE with T = 8
@@ -48,6 +49,14 @@ def test_moments_agree_with_adaptive_quadrature() -> None:
     square = quad(lambda p: (2 * p**q * (1 - p)) ** 2, 0, 1)[0]
     found = gradients.moments("gce", q=q)
     assert (found.mean, found.variance) == pytest.approx((mean, square - mean**2), rel=1e-8)
+
+
+def test_the_integral_of_imae_diverges() -> None:
+    """From p = 0.5 up to 1 - 1e-2, 1e-3, 1e-4 it grows by log(10) / 2 per decade; at p = 1 the gradient does not vanish."""
+    form = scalar.scalar(probe("imae", T=8.0))
+    ends = 1 - np.array([1e-2, 1e-3, 1e-4])
+    assert form.value(np.array([0.5])) - form.value(ends) == pytest.approx([6.758, 7.951, 9.106], abs=1e-3)
+    assert curves.curve("imae", [1e-9, 1 - 1e-9], T=8.0).toward_label == pytest.approx([-0.5, -0.5], abs=1e-6)
 
 
 def test_weights_in_closed_form() -> None:

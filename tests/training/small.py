@@ -57,4 +57,15 @@ def weights_of(outcome: Outcome) -> dict[str, torch.Tensor]:
     return {name: value for name, value in outcome.weights.items() if not name.endswith("num_batches_tracked")}
 
 
-__all__ = ["BLOBS", "DIGITS", "FEW_DIGITS", "NOISY", "SMALL_MLP", "Schedule", "recipe", "run", "train_cohort", "weights_of"]
+__all__ = [
+    "BLOBS",
+    "DIGITS",
+    "FEW_DIGITS",
+    "NOISY",
+    "SMALL_MLP",
+    "Schedule",
+    "recipe",
+    "run",
+    "train_cohort",
+    "weights_of",
+]

@@ -58,7 +58,7 @@ def alive(group: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_sigterm_stops_at_an_epoch_and_a_second_call_goes_on(tmp_path: Path, workers: int) -> None:
     runs, store, expected = long_runs(40), Store(tmp_path / "store"), Store(tmp_path / "whole")
     sent: list[int] = []
@@ -98,6 +98,7 @@ def test_a_budget_that_is_spent_begins_nothing(tmp_path: Path) -> None:
     assert not summary.trained
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_cohort_retried(tmp_path: Path) -> None:
     runs, store = [*long_runs(30), *short_runs()], Store(tmp_path / "store")
     killed: list[int] = []
@@ -144,9 +145,10 @@ def test_a_worker_that_dies_twice_on_a_cohort_and_one_that_fails_are_errors(tmp_
         killer.join()
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_of_a_sweep_costs_only_the_unfinished_runs(tmp_path: Path) -> None:
-    store, runs = Store(tmp_path / "store"), [*long_runs(400), *short_runs()]
-    process = sweep(store, "--workers", "2", "--long", "400")
+    store, runs = Store(tmp_path / "store"), [*long_runs(150), *short_runs()]
+    process = sweep(store, "--workers", "2", "--long", "150")
     try:
         wait_for(lambda: records(store) or process.poll() is not None)
         process.kill()
@@ -173,6 +175,7 @@ def test_kill_9_in_the_middle_of_a_sweep_costs_only_the_unfinished_runs(tmp_path
     assert store.check() == (len(runs), [])
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_store_share_the_runs(tmp_path: Path) -> None:
     store, runs = Store(tmp_path / "store"), [*long_runs(60), *short_runs()]
     process = sweep(store, "--workers", "1", "--long", "60")

@@ -42,7 +42,7 @@ def gce_sum(num_classes: int, q: float) -> SumBounds:
 def truncated_gce_sum(num_classes: int, q: float, k: float) -> SumBounds:
     """Truncated L_q: `d L_q(1/d) + (K - d) L_q(k) <= sum <= K L_q(k)` with d = max(1, (1 - q)^(1/q) / k).
 
-    W = d (L_q(k) - L_q(1/d)). It is not below that of L_q for every q: at k = 0.3 it fails from q = 0.79 for ten classes.
+    W = d (L_q(k) - L_q(1/d)). It is not below that of L_q for every q: at k = 0.3 it fails from q = 0.792 for ten classes.
     """
     _check_power(q)
     if not 0 < k < 1:

@@ -29,13 +29,13 @@ class Reliability:
 
 def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
     """Reliability diagram of outputs `(N, K)` for labels `(N,)`; a confidence on an edge belongs to the bin below (Guo et al. 2017)."""
-    p = probabilities.detach().double()
+    p = probabilities.detach().cpu().double()
     if p.ndim != 2 or labels.shape != p.shape[:1] or len(p) == 0:
         raise InputError(f"expected outputs (N, K) and labels (N,), got {tuple(p.shape)} and {tuple(labels.shape)}")
     if bool((p < -1e-9).any()) or bool(((p.sum(1) - 1).abs() > 1e-3).any()):
         raise InputError("outputs must be probabilities: take the softmax of logits first")
     confidence, predicted = p.max(1)
-    hit = (predicted == labels).double()
+    hit = (predicted == labels.cpu()).double()
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     index = (torch.bucketize(confidence, edges) - 1).clamp(0, bins - 1)
     counts = torch.bincount(index, minlength=bins)

@@ -196,7 +196,7 @@ def reversals(first: Tensor, second: Tensor) -> float:
 
 def direction_cosine(model: nn.Module, loss: Loss, inputs: Tensor, targets: Tensor, noisy: Tensor) -> float:
     """Cosine between the mean parameter gradients of the wrongly and of the correctly labelled samples; nan without one kind."""
-    wrong = noisy.bool()
+    wrong = noisy.bool().to(inputs.device)
     if not bool(wrong.any()) or bool(wrong.all()):
         return float("nan")
     weights = [value for value in model.parameters() if value.requires_grad]

@@ -125,9 +125,9 @@ def counter_example() -> CounterExample:
 
 
 def invariance_ratio(noisy: ArrayLike, clean: ArrayLike, transition: ArrayLike) -> float:
-    """rho = |det U_noisy| / (|det U_clean| |det T|): 1 for a fixed classifier on fresh labels, above 1 where the noise was memorised.
+    """`rho = |det U_noisy| / (|det U_clean| |det T|)`: 1 for a fixed classifier on fresh labels, above 1 where the noise was memorised.
 
-    A classifier that repeats the noisy labels it has seen has rho = 1 / |det T|.
+    A classifier that repeats the noisy labels has rho = prod P(noisy label) / (prod P(true label) det(T)^2).
     """
     t = _stochastic(transition)
     logs = log_dmi(noisy) - log_dmi(clean) - float(np.linalg.slogdet(t)[1])

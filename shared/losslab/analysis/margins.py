@@ -29,20 +29,20 @@ def nearest_angles(prototypes: Tensor) -> Tensor:
 
 def sample_margins(features: Tensor, prototypes: Tensor, labels: Tensor, unit: bool = True) -> Tensor:
     """`gamma = w_y . z - max_{j != y} w_j . z`, `(N,)`, in [-2, 2] for unit vectors; `unit=False` takes both as they are."""
-    z, w = features.detach().double(), prototypes.detach().double()
+    z, w = features.detach().cpu().double(), prototypes.detach().cpu().double()
     if z.ndim != 2 or w.ndim != 2 or z.shape[1] != w.shape[1] or labels.shape != z.shape[:1]:
         raise InputError(
             f"expected features (N, d), prototypes (K, d), labels (N,), got {tuple(z.shape)}, {tuple(w.shape)}, {tuple(labels.shape)}"
         )
     scores = normalize(z, dim=1) @ normalize(w, dim=1).T if unit else z @ w.T
-    rows = labels.long().unsqueeze(1)
+    rows = labels.long().cpu().unsqueeze(1)
     return scores.gather(1, rows).squeeze(1) - scores.scatter(1, rows, -math.inf).amax(1)
 
 
 def minimal_margins(margins: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """Smallest sample margin of each class, `(K,)`; inf for a class without samples. Their minimum is gamma_min."""
     found = torch.full((num_classes,), math.inf, dtype=margins.dtype)
-    return found.scatter_reduce(0, labels.long(), margins, "amin")
+    return found.scatter_reduce(0, labels.long().cpu(), margins.cpu(), "amin")
 
 
 def etf_angle(num_classes: int) -> float:
@@ -66,7 +66,7 @@ def etf_distance(prototypes: Tensor) -> float:
 
 def centroid_norm(prototypes: Tensor) -> float:
     """`|| (1 / K) sum_j w_j ||` of unit prototypes."""
-    return float(normalize(prototypes.detach().double(), dim=1).mean(0).norm())
+    return float(normalize(prototypes.detach().cpu().double(), dim=1).mean(0).norm())
 
 
 def random_class_margin(num_classes: int, dim: int, draws: int = 200, seed: int = 0) -> tuple[float, float]:
@@ -130,7 +130,7 @@ def collapse(
     features: Tensor, labels: Tensor, prototypes: Tensor | None = None, bias: Tensor | None = None
 ) -> Collapse:
     """NC1 and NC2 of features `(N, d)` with labels `(N,)`; NC3 and NC4 with prototypes `(K, d)`. Every class needs a sample."""
-    z, y = features.detach().double(), labels.long()
+    z, y = features.detach().cpu().double(), labels.long().cpu()
     size = int(y.max()) + 1 if prototypes is None else len(prototypes)
     counts = torch.bincount(y, minlength=size)
     if size < 2 or bool((counts == 0).any()):
@@ -147,9 +147,9 @@ def collapse(
     cosines = _off_diagonal(_gram(centred))
     nc3 = nc4 = None
     if prototypes is not None:
-        w = prototypes.detach().double()
+        w = prototypes.detach().cpu().double()
         nc3 = float((w / w.norm() - centred / centred.norm()).norm())
-        scores = z @ w.T + (0 if bias is None else bias.detach().double())
+        scores = z @ w.T + (0 if bias is None else bias.detach().cpu().double())
         nc4 = float((scores.argmax(1) != torch.cdist(z, means).argmin(1)).double().mean())
     return Collapse(
         nc1=float(torch.trace(within @ torch.linalg.pinv(between, hermitian=True, rtol=1e-10)) / size),
@@ -162,7 +162,7 @@ def collapse(
 
 
 def _gram(prototypes: Tensor) -> Tensor:
-    w = prototypes.detach().double()
+    w = prototypes.detach().cpu().double()
     if w.ndim != 2 or len(w) < 2:
         raise InputError(f"expected prototypes (K, d) of at least two classes, got shape {tuple(w.shape)}")
     unit = normalize(w, dim=1)

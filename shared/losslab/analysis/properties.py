@@ -260,7 +260,7 @@ def _settled(near: Tensor, far: Tensor, side: int) -> float:
 def _lowest(objective: Values, start: Tensor) -> float:
     """The lowest value that descent from the ten best starts reaches."""
     best = objective(start).detach().argsort()[:10]
-    return float(descend(objective, start[best], rounds=120, rate=0.1)[1].min())
+    return float(descend(objective, start[best], rounds=80, rate=0.1)[1].min())
 
 
 def _integrated_range(loss: Probe) -> tuple[float, float]:

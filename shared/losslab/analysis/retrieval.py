@@ -42,7 +42,7 @@ def similarities(first: Tensor, second: Tensor) -> Tensor:
     """Cosines `(N, M)` of embeddings `(N, d)` and `(M, d)`."""
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
         raise InputError(f"expected embeddings (N, d) and (M, d), got {tuple(first.shape)} and {tuple(second.shape)}")
-    return normalize(first.detach().double(), dim=1) @ normalize(second.detach().double(), dim=1).T
+    return normalize(first.detach().cpu().double(), dim=1) @ normalize(second.detach().cpu().double(), dim=1).T
 
 
 def rank(
@@ -62,12 +62,12 @@ def rank(
     g = query if gallery is None else gallery
     g_labels = query_labels if gallery_labels is None else gallery_labels
     scores = similarities(query, g).numpy()
-    match = (query_labels.unsqueeze(1) == g_labels.unsqueeze(0)).numpy()
+    match = (query_labels.unsqueeze(1) == g_labels.unsqueeze(0)).cpu().numpy()
     if match.shape != scores.shape:
         raise InputError(f"labels do not fit the embeddings: {match.shape} against {scores.shape}")
     junk = np.eye(len(scores), dtype=bool) if alone else np.zeros_like(match)
     if query_cameras is not None and gallery_cameras is not None:
-        junk |= match & (query_cameras.unsqueeze(1) == gallery_cameras.unsqueeze(0)).numpy()
+        junk |= match & (query_cameras.unsqueeze(1) == gallery_cameras.unsqueeze(0)).cpu().numpy()
     precision, first = [], []
     for score, hit, bad in zip(scores, match, junk, strict=True):
         score, hit = score[~bad], hit[~bad]
@@ -127,7 +127,8 @@ def pairs(embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """All pairs of different samples: cosines `(n,)` and whether the labels agree `(n,)`."""
     scores = similarities(embeddings, embeddings)
     upper = torch.triu_indices(len(scores), len(scores), 1)
-    return scores[upper[0], upper[1]], labels[upper[0]] == labels[upper[1]]
+    same = labels.cpu()[upper]
+    return scores[upper[0], upper[1]], same[0] == same[1]
 
 
 def verification_accuracy(scores: Tensor, same: Tensor, folds: int = 10) -> tuple[float, float]:

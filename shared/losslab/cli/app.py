@@ -63,6 +63,9 @@ def train(
     device: Annotated[
         str | None, typer.Option(envvar="LOSSLAB_DEVICE", help="auto, cpu, cuda, cuda:1.", show_default="auto")
     ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train on a Dask cluster: its scheduler.", show_default="none")
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Stop cleanly after this time, for example 25m, 90s, 1h30m.", show_default="none")
     ] = None,
@@ -82,6 +85,7 @@ def train(
         seeds=seeds,
         workers=workers,
         device=device,
+        dask=dask,
         budget=budget,
         output=output,
         data_root=data_root,

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from losslab import paths
+from losslab import params, paths
 from losslab.cli import DONE
 from losslab.cli.console import console, duration
 from losslab.errors import InputError
@@ -51,7 +51,7 @@ def comparison(slug: str, against: str = "HEAD") -> str:
 def summary(since: float | None) -> int:
     """What was regenerated, claims by verdict, agreement with git's HEAD, seconds."""
     out = console()
-    for slug in paths.replications():
+    for slug in params.load().papers:
         found = scorecard.metrics(paths.results(slug))
         if found is None:
             out.print(f"{slug}: nothing regenerated yet", markup=False)
@@ -116,7 +116,7 @@ def _made(kind: str, ending: str) -> list[tuple[str, str, str]]:
     from losslab import papers
 
     found = []
-    for slug in paths.replications():
+    for slug in params.load().papers:
         for item in papers.load(slug).items:
             file = paths.results(slug) / kind / f"{item.id}.{ending}"
             if file.is_file():

@@ -12,6 +12,7 @@ from losslab.cli import DONE, FAILED, STOPPED
 from losslab.cli.console import Progress, console, duration, table
 from losslab.cli.settings import Settings, open_paper, seconds, settle
 from losslab.errors import InputError
+from losslab.notebooks import frames
 
 if TYPE_CHECKING:
     from losslab.papers import Cell
@@ -27,6 +28,7 @@ def train(
     seeds: int | None,
     workers: int | None,
     device: str | None,
+    dask: str | None,
     budget: str | None,
     output: Path | None,
     data_root: Path | None,
@@ -46,11 +48,9 @@ def train(
     store = Store(paths.store())
     if dry_run:
         return forecast(paper, cells, store, chosen)
-    summary = run(f"{paper} ({chosen.scale})", cells, store, chosen, limit)
+    summary = run(f"{paper} ({chosen.scale})", cells, store, chosen, limit, dask)
     code = report(summary, budget is not None)
     if code == DONE and output is not None:
-        from losslab.notebooks import frames
-
         rows = frames.export(cells, store, output.resolve())
         console().print(f"{rows} rows written to {paths.show(output)}", markup=False)
     return code
@@ -65,7 +65,14 @@ def check_losses(cells: Sequence[Cell]) -> None:
         losses.spec(part.name).resolve(part.params)
 
 
-def run(title: str, cells: Sequence[Cell], store: Store, chosen: Settings, limit: float | None = None) -> Summary:
+def run(
+    title: str,
+    cells: Sequence[Cell],
+    store: Store,
+    chosen: Settings,
+    limit: float | None = None,
+    dask: str | None = None,
+) -> Summary:
     """Train what is missing, with progress on the terminal."""
     from losslab import training
 
@@ -80,6 +87,8 @@ def run(title: str, cells: Sequence[Cell], store: Store, chosen: Settings, limit
             device=chosen.device,
             workers=chosen.workers,
             root=chosen.data_root,
+            probes=frames.wanted(cells),
+            dask=dask,
             budget=limit,
             progress=update,
         )
@@ -107,7 +116,7 @@ def forecast(paper: str, cells: Sequence[Cell], store: Store, chosen: Settings) 
     """What would be trained, by kind, and about how long it takes."""
     from losslab import training
 
-    planned = training.plan([cell.run for cell in cells], store)
+    planned = training.plan([cell.run for cell in cells], store, frames.wanted(cells))
     device = training.resolve_device(chosen.device)
     out = console()
     out.print(

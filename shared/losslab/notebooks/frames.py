@@ -40,6 +40,7 @@ def export(cells: Sequence[Cell], store: Store, file: Path) -> int:
 
 def load(paper: Paper, scale: str, seeds: int | None = None, folders: Iterable[Path] = ()) -> pd.DataFrame:
     """The frame from an exported file in one of `folders`, else from the run store. Missing runs raise InputError."""
+    from losslab import training
     from losslab.papers import results
     from losslab.runs import Store
 
@@ -48,15 +49,27 @@ def load(paper: Paper, scale: str, seeds: int | None = None, folders: Iterable[P
         file = folder / "runs.parquet"
         if file.is_file() and _stamp_of(file) == source_stamp(cells):
             return results.read(file)
-    frame = results.frame(cells, Store(paths.store()))
-    missing = int((frame["status"] == "missing").sum())
+    store = Store(paths.store())
+    there = {cell.run.hash for cell in cells}
+    missing = [
+        run for run in training.plan([cell.run for cell in cells], store, wanted(cells)).runs if run.hash in there
+    ]
     if missing:
         more = f" --seeds {seeds}" if seeds else ""
         raise InputError(
-            f"{missing} of {len(frame)} results of {paper.slug} at scale {scale} are missing, or older code made them: "
+            f"{len(missing)} of {len(there)} runs of {paper.slug} at scale {scale} are missing, or older code made them: "
             f"run `losslab train {paper.slug} --scale {scale}{more}`"
         )
-    return frame
+    return results.frame(cells, store)
+
+
+def wanted(cells: Iterable[Cell]) -> dict[str, frozenset[str]]:
+    """Run hash -> the extra recordings that its cells ask for."""
+    found: dict[str, frozenset[str]] = {}
+    for cell in cells:
+        if cell.probes:
+            found[cell.run.hash] = found.get(cell.run.hash, frozenset()) | frozenset(cell.probes)
+    return found
 
 
 def source_stamp(cells: Sequence[Cell]) -> str:
@@ -64,7 +77,10 @@ def source_stamp(cells: Sequence[Cell]) -> str:
     from losslab.runs import fingerprint
 
     prints = {cell.run.hash: fingerprint(cell.run) for cell in {cell.run.hash: cell for cell in cells}.values()}
-    text = "\n".join(f"{sorted(cell.keys.items(), key=str)} {cell.run.hash} {prints[cell.run.hash]}" for cell in cells)
+    text = "\n".join(
+        f"{sorted(cell.keys.items(), key=str)} {cell.run.hash} {prints[cell.run.hash]} {sorted(cell.probes)}"
+        for cell in cells
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losslab import paths
+from losslab import params, paths
 from losslab.errors import InputError
 from losslab.notebooks.execute import RESULTS
 
@@ -33,14 +33,14 @@ def metrics(folder: Path) -> dict[str, Any] | None:
 
 
 def overview() -> pd.DataFrame:
-    """One row per paper under replications/, in the order of their names; numbers are 0 where nothing was regenerated yet."""
+    """One row per paper of params.yaml, in its order; numbers are 0 where nothing was regenerated yet."""
     import pandas as pd
 
     from losslab import papers
     from losslab.report.inventory import EXTRA
 
     rows = []
-    for slug in paths.replications():
+    for slug in params.load().papers:
         paper = papers.load(slug)
         found = metrics(paths.results(slug)) or {}
         items, claims, runs = (found.get(key, {}) for key in ("items", "claims", "runs"))

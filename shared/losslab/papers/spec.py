@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from losslab.papers.patches import DataPatch, PartPatch, RecipePatch
+from losslab.runs.spec import NoisePart
 
 Scale = Literal["smoke", "quick", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
@@ -15,6 +16,10 @@ KEYS = ("experiment", "dataset", "noise_type", "noise_rate", "setting", "method"
 Key = Literal["experiment", "dataset", "noise_type", "noise_rate", "setting", "method"]
 Scalar = float | int | str | bool | None
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+if TYPE_CHECKING:
+    Draw = str
+else:
+    Draw = NoisePart.model_fields["draw"].annotation  # the ways of drawing that runs know
 
 
 def _listed(value: Any) -> Any:
@@ -120,7 +125,7 @@ class NoiseMeaning(Form):
 
     kind: str | None = None
     rate: Rate | None = None  # the rate really used; the cell keeps the published one
-    draw: Literal["exact", "multinomial"] | None = None
+    draw: Draw | None = None
     flip_map: str | None = None
     options: dict[str, Scalar] = {}
 
@@ -157,7 +162,7 @@ class Noise(Form):
     noise_type: str
     kind: str
     rates: Annotated[tuple[Rate | None, ...], Field(min_length=1)] = (0.0,)
-    draw: Literal["exact", "multinomial"] = "exact"
+    draw: Draw = "exact"
     flip_map: str | None = None
     options: dict[str, Scalar] = {}
     blocks: Names | None = None

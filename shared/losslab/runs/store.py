@@ -10,9 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import torch
+from typing import TYPE_CHECKING, TypeAlias
 
 from losslab.runs.files import write_atomic
 from losslab.runs.fingerprint import fingerprint
@@ -20,9 +18,11 @@ from losslab.runs.record import Damaged, Record
 from losslab.runs.spec import Run
 
 if TYPE_CHECKING:
+    import torch
+
     from losslab.runs.transfer import ImportReport
 
-Weights = dict[str, torch.Tensor]
+Weights: TypeAlias = "dict[str, torch.Tensor]"
 
 
 @dataclass(frozen=True)

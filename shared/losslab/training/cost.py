@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from losslab import models
 from losslab.runs.spec import Run
@@ -17,14 +18,24 @@ OVERHEAD = 1e5  # what one sample costs beside the network's arithmetic, in the 
 
 @lru_cache(maxsize=64)
 def _macs(model: str, params: tuple[tuple[str, Any], ...], in_shape: tuple[int, int, int], num_classes: int) -> float:
-    from torch.utils.flop_counter import FlopCounterMode
-
+    """Multiply-adds of the convolutions and linear layers. (torch's own counter takes seconds to import.)"""
     with torch.random.fork_rng(devices=[]):
         network = models.build(model, in_shape, num_classes, **dict(params)).eval()
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        network(torch.zeros(1, *in_shape))
-    return counter.get_total_flops() / 2
+    total = 0.0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Conv2d):
+            total += output.numel() * layer.weight[0].numel()
+        elif isinstance(layer, nn.Linear):
+            total += output.numel() * layer.in_features
+
+    for layer in network.modules():
+        layer.register_forward_hook(count)
+    sample = torch.zeros(1, *in_shape)
+    with torch.no_grad():
+        network(sample.long() if any(isinstance(layer, nn.Embedding) for layer in network.modules()) else sample)
+    return total
 
 
 def macs(run: Run, root: str | None) -> float:
