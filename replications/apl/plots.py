@@ -142,7 +142,7 @@ def theory_figure() -> Figure:
         for label, name in (("CE", "ce"), ("MAE", "mae"), ("RCE", "rce"), ("NCE", "nce"), ("NFL", "nfl"), ("NMAE", "nmae")):
             look = style.of(name)
             axes[0].plot(p, theory.logit_norm(name, p, 10), color=look.colour, linestyle=look.line, label=label)
-        axes[0].set(title="(a) gradient in the logits, L1, 10 classes", xlabel="$p_y$, the others level", yscale="log", ylim=(1e-3, 12))
+        axes[0].set(title="(a) gradient in the logits, L1, 10 classes", xlabel="$p_y$, the others level", yscale="log", ylim=(3e-4, 12))
         shares = np.linspace(1 / 9, 0.999, 200)
         for place, p_y in enumerate((0.1, 0.3, 0.6)):
             colour = style.ramp(style.of("nce").colour, place, 3)
@@ -160,8 +160,8 @@ def theory_figure() -> Figure:
             axes[3].plot(p, theory.active_share(classes, alpha, beta, p), color=colour, label=rf"K = {classes}, $\alpha$ = {alpha}, $\beta$ = {beta}")
             axes[3].axvline(1 / classes, color=colour, linewidth=0.7, linestyle=":")
         axes[3].set(title="(d) active share of the gradient of NCE+RCE", xlabel="$p_y$ (dotted: 1 / K)", xscale="log", ylim=(0, 1))
-        for axis in axes:
-            axis.legend(fontsize=8)
+        for axis, place in zip(axes, ("lower center", "best", "best", "best"), strict=True):
+            axis.legend(fontsize=8, loc=place, ncols=2 if place == "lower center" else 1)
     return figure
 
 
@@ -181,3 +181,8 @@ def memory(frame: pd.DataFrame) -> pd.DataFrame:
         for keys, part in frame.groupby(["dataset", "method"], sort=False)
     }
     return pd.DataFrame(rows).T
+
+
+def peak_share(frame: pd.DataFrame) -> float:
+    """Mean over the seeds of the best epoch as a share of the training."""
+    return float(np.mean([(int(np.argmax(curve)) + 1) / len(curve) for curve in frame["test_acc"]]))

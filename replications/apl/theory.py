@@ -18,6 +18,7 @@ from torch import Tensor
 from losslab.analysis import decomposition
 from losslab.analysis.probing import Probe, probe
 from losslab.losses.symmetric import A_DEFAULT
+from losslab.noise import corrupt, flip_map
 from losslab.seeding import generator
 
 Array = np.ndarray
@@ -239,3 +240,18 @@ def active_share(classes: int, alpha: float, beta: float, p: Array) -> Array:
     """Share of the active part in the logit gradient of alpha NCE + beta RCE, at p_y = p with the other classes level."""
     active, passive = alpha * logit_norm("nce", p, classes), beta * logit_norm("rce", p, classes)
     return active / (active + passive)
+
+
+# Cats and dogs
+
+
+def flips(rate: float = 0.4) -> pd.DataFrame:
+    """Wrong labels of ten balanced classes of 5,000 under CIFAR-10's flips, one after the other (as in the code) and at once; per cent."""
+    labels = np.repeat(np.arange(10), 5000)
+    rows = []
+    for name, options in (("in place", {"sequential": True}), ("at once", {})):
+        noisy = corrupt(labels, "asymmetric", rate, 0, num_classes=10, flip_map=flip_map("cifar10"), **options)
+        wrong = noisy != labels
+        shares = {"cats called dogs": wrong[labels == 3].mean(), "dogs called cats": wrong[labels == 5].mean(), "all": wrong.mean()}
+        rows.append({"flips": name, **{key: 100 * float(share) for key, share in shares.items()}})
+    return pd.DataFrame(rows).set_index("flips")

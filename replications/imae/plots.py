@@ -62,7 +62,9 @@ def figure_1() -> Figure:
             variance = table.loc["IMAE T=8" if name == "IMAE" else name, "variance"]
             label = f"{name}{', T = 8' if name == 'IMAE' else ''}: variance {variance:.2f}"
             axes[0].plot(p, theory.weight(name, p), color=look.colour, linestyle=look.line, label=label)
-        axes[0].set(xlabel="probability p of the given label", ylabel="weight: L1 norm at the logits", xlim=(0, 1), ylim=(0, 8))
+        axes[0].set(
+            xlabel="probability p of the given label", ylabel="weight: L1 norm at the logits", xlim=(0, 1), ylim=(0, 8)
+        )
         axes[0].legend(loc="upper right", fontsize=8)
     return figure
 
@@ -93,7 +95,9 @@ def figure_3(step: float = 0.004) -> Figure:
         figure, axes = style.grid(1)
         axes[0].plot(p, size, color=look.colour)
         right = p >= 0.5
-        axes[0].fill_between(p[right], 0, size[right], color=look.colour, alpha=0.25, linewidth=0, label="'loss' at p = 0.5")
+        axes[0].fill_between(
+            p[right], 0, size[right], color=look.colour, alpha=0.25, linewidth=0, label="'loss' at p = 0.5"
+        )
         axes[0].set(xlabel="probability p of the given label", ylabel="|dL/dp|", xlim=(0, 1), ylim=(0, 140))
         axes[0].legend(loc="upper center")
     return figure
@@ -122,9 +126,14 @@ def integral_figure() -> Figure:
             axes[2].plot(q, sums - sums[0], color=chosen["IMAE"].colour, linestyle=dash)
         axes[2].plot(p, np.zeros_like(p), color=chosen["MAE"].colour)
         axes[2].set(xlabel="largest probability", ylabel="sum over the classes, minus its value at 1/C", xlim=(0, 1))
-        for axis, title in zip(axes, ("(a) area from p to the cut", "(b) along the logit", "(c) symmetric?"), strict=True):
+        for axis, title in zip(
+            axes, ("(a) area from p to the cut", "(b) along the logit", "(c) symmetric?"), strict=True
+        ):
             axis.set_title(title)
-        dashes = [(f"(c) {c} classes", {"linestyle": d, "color": chosen["IMAE"].colour}) for c, d in ((2, ":"), (3, "--"), (10, "-"))]
+        dashes = [
+            (f"(c) {c} classes", {"linestyle": d, "color": chosen["IMAE"].colour})
+            for c, d in ((2, ":"), (3, "--"), (10, "-"))
+        ]
         legend(figure, list(chosen.values()), dashes)
     return figure
 
@@ -134,7 +143,10 @@ def integral_figure() -> Figure:
 
 def abnormal(paper: Paper, scale: str, count: int = 8) -> Figure:
     """Training images with wrong labels, of the ten-class and of the hundred-class data."""
-    parts = [(name, paper.cells(scale, only=only, seeds=1)) for name, only in (("CIFAR-10", "cifar10"), ("CIFAR-100", "cifar100-symmetric"))]
+    parts = [
+        (name, paper.cells(scale, only=only, seeds=1))
+        for name, only in (("CIFAR-10", "cifar10"), ("CIFAR-100", "cifar100-symmetric"))
+    ]
     with style.context():
         figure, axes = style.grid(2 * count, columns=count, width=1.15, height=1.35, share_y=False)
         for row, (title, cells) in enumerate(parts):
@@ -151,7 +163,7 @@ def abnormal(paper: Paper, scale: str, count: int = 8) -> Figure:
 
 def _wrong(run: Run, count: int) -> list[tuple[np.ndarray, str, str]]:
     dataset, samples = prepare(run, None)
-    found = np.flatnonzero(samples.given != samples.true)[:: 7][:count]
+    found = np.flatnonzero(samples.given != samples.true)[::7][:count]
     names = dataset.class_names
     images = dataset.train_images[samples.rows[found]].permute(0, 2, 3, 1).squeeze(-1).numpy()
     return [(images[i], names[samples.given[k]], names[samples.true[k]]) for i, k in enumerate(found)]
@@ -192,7 +204,13 @@ def six_panels(frame: pd.DataFrame, curve: str, titles: Mapping[str, str], ylabe
     return figure
 
 
-def t_curves(frame: pd.DataFrame, curves: Mapping[float, str], labels: Mapping[float, str], numbers: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+def t_curves(
+    frame: pd.DataFrame,
+    curves: Mapping[float, str],
+    labels: Mapping[float, str],
+    numbers: pd.DataFrame,
+    titles: Mapping[str, str],
+) -> Figure:
     """2019: a curve by epoch for every T, one panel per noise rate; published ends of the curves at the right edge."""
     shown = style.spread(dict.fromkeys(frame["method"].unique(), "imae"))
     rates = sorted(frame["noise_rate"].unique())
@@ -205,7 +223,14 @@ def t_curves(frame: pd.DataFrame, curves: Mapping[float, str], labels: Mapping[f
             for method, rows in part.groupby("method", sort=False):
                 line(axis, rows, curves[rate], shown[str(method)])
                 ends = published.within(numbers, {"noise_rate": rate, "method": method})["mean"]
-                axis.plot([1.04 * length] * len(ends), ends, "o", markerfacecolor="none", markeredgewidth=1.2, color=shown[str(method)].colour)
+                axis.plot(
+                    [1.04 * length] * len(ends),
+                    ends,
+                    "o",
+                    markerfacecolor="none",
+                    markeredgewidth=1.2,
+                    color=shown[str(method)].colour,
+                )
             axis.set_title(f"r = {rate:g}")
             axis.set(xlabel="epoch", ylabel=labels[rate])
         ring = {"marker": "o", "linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.2}
@@ -242,3 +267,8 @@ def released_log(frame: pd.DataFrame, log: pd.DataFrame, titles: Mapping[str, st
 def mean_of(frame: pd.DataFrame, reading: str, metric: str = "test_acc", **where: object) -> float:
     """Mean over the seeds of one reading of the rows with these keys."""
     return float(results.values(results.choose(frame, where), metric, reading).mean())
+
+
+def values(frame: pd.DataFrame, metric: str, reading: str = "last") -> pd.Series:
+    """One number per row."""
+    return results.values(frame, metric, reading)

@@ -29,6 +29,11 @@ PROBES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # shares of the training
 NORMS = ("logits, L1", "logits, L2", "features, L1", "last layer, L1", "last layer, L2")
 
 
+def short(loss: str) -> str:
+    """Name of a loss in facts."""
+    return {"CCE": "cce", "MAE": "mae", "IMAE": "imae", "IMAE, plain mean": "imae_plain"}[loss]
+
+
 @dataclass
 class Flock:
     """Networks that were trained together, and what was seen on the way."""
@@ -225,7 +230,9 @@ def _cosine(layers: list[tuple[Tensor, Tensor]], i: int, wrong: Tensor) -> float
 # Influence by effect
 
 
-def _effects(flock: Flock, weights: list[Tensor], count: int = 96, rate: float = 1e-3) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _effects(
+    flock: Flock, weights: list[Tensor], count: int = 96, rate: float = 1e-3
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One step on one sample, `count` times from the same network: how far the outputs on clean probe images move, and what their loss does."""
     frozen, layers, *_ = _state(flock, weights)
     norms = sample_norms(layers)

@@ -27,11 +27,24 @@ def influence(flock: Flock) -> Figure:
                 mean = table[(table["loss"] == name) & (table["labels"] == group)].groupby("epoch")["logits, L1"].mean()
                 axis.plot(mean.index, mean, color=look.colour, linestyle=look.line, marker=look.marker)
             mine = last[last["loss"] == name]
-            axes[2].plot(mine["weight"].clip(lower=1e-6), mine["moved"].clip(lower=1e-9), linestyle="none", marker=look.marker, markersize=3.5, color=look.colour)
+            axes[2].plot(
+                mine["weight"].clip(lower=1e-6),
+                mine["moved"].clip(lower=1e-9),
+                linestyle="none",
+                marker=look.marker,
+                markersize=3.5,
+                color=look.colour,
+            )
         for axis, title in zip(axes, ("(a) right labels", "(b) wrong labels"), strict=False):
             axis.set(xlabel="epoch", ylabel="Spearman's rho", ylim=(-1, 1.03), title=title)
             axis.axhline(0, color=style.INK, linewidth=0.8)
-        axes[2].set(xscale="log", yscale="log", xlabel="weight: L1 norm at the logits", ylabel="outputs moved by one step", title="(c) effect, last epoch, one seed")
+        axes[2].set(
+            xscale="log",
+            yscale="log",
+            xlabel="weight: L1 norm at the logits",
+            ylabel="outputs moved by one step",
+            title="(c) effect, last epoch, one seed",
+        )
         legend(figure, list(shown.values()))
     return figure
 
@@ -63,7 +76,13 @@ def shares(flock: Flock, rate: float = 0.4) -> Figure:
 def step_size(frame: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Last test accuracy and memorised wrong labels: CCE at five learning rates, IMAE-T with both normalisations."""
     groups = {
-        "CCE": {"CCE, rate x 1/4": 0.25, "CCE, rate x 1/2": 0.5, "CCE": 1.0, "CCE, rate x 2": 2.0, "CCE, rate x 4": 4.0},
+        "CCE": {
+            "CCE, rate x 1/4": 0.25,
+            "CCE, rate x 1/2": 0.5,
+            "CCE": 1.0,
+            "CCE, rate x 2": 2.0,
+            "CCE, rate x 4": 4.0,
+        },
         "IMAE": {"IMAE T=0": 0.0, "IMAE T=2": 2.0, "IMAE T=8": 8.0, "IMAE T=16": 16.0},
         "IMAE, plain mean": {"IMAE T=0, plain mean": 0.0, "IMAE T=16, plain mean": 16.0},
     }
@@ -71,14 +90,27 @@ def step_size(frame: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     with style.context():
         figure, axes = style.grid(4, columns=2, share_y="row", width=4.0)
         figure.suptitle(f"{named(frame, titles)}, 50 % noise")
-        for row, (metric, label) in enumerate((("test_acc", "last test accuracy (%)"), ("final.fit_noisy", "wrong labels fitted (%)"))):
+        for row, (metric, label) in enumerate(
+            (("test_acc", "last test accuracy (%)"), ("final.fit_noisy", "wrong labels fitted (%)"))
+        ):
             for name, methods in groups.items():
                 axis = axes[2 * row + (name != "CCE")]
-                found = [(x, summarise(results.values(results.choose(frame, {"method": m}), metric, "last"))) for m, x in methods.items()]
+                found = [
+                    (x, summarise(results.values(results.choose(frame, {"method": m}), metric, "last")))
+                    for m, x in methods.items()
+                ]
                 found = [(x, s) for x, s in found if s.n]
                 high = [0 if np.isnan(s.high) else s.high - s.mean for _, s in found]
                 look = shown[name]
-                axis.errorbar([x for x, _ in found], [s.mean for _, s in found], high, color=look.colour, linestyle=look.line, marker=look.marker, capsize=2)
+                axis.errorbar(
+                    [x for x, _ in found],
+                    [s.mean for _, s in found],
+                    high,
+                    color=look.colour,
+                    linestyle=look.line,
+                    marker=look.marker,
+                    capsize=2,
+                )
             axes[2 * row].set(xscale="log", xlabel="learning rate / the recipe's", ylabel=label)
             axes[2 * row].set_xticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
             axes[2 * row + 1].set(xlabel="T")

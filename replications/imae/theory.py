@@ -5,6 +5,8 @@ Weights and gradients come from the library's own losses; what they should be is
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
@@ -180,9 +182,7 @@ def class_sum(p: float, classes: int, T: float = 8.0) -> float:
 
 def implied_noise(table: pd.DataFrame) -> pd.DataFrame:
     """2019: share of wrong labels that MAE's row implies, (true - given) / (test - share of wrong predictions that hit the given label)."""
-    rows = table[table["method"] == "MAE"].pivot_table(
-        index=["setting", "noise_rate"], columns="metric", values="mean"
-    )
+    rows = table[table["method"] == "MAE"].pivot_table(index=["setting", "noise_rate"], columns="metric", values="mean")
     test = rows["test_acc_last"]
     share = (rows["intact_acc"] - rows["train_acc"]) / (test - (100 - test) / 9)
     found = share.rename("implied").reset_index()
@@ -195,4 +195,17 @@ def implied_correction(table: pd.DataFrame) -> pd.DataFrame:
     rows = table.pivot_table(index=["setting", "noise_rate", "method"], columns="metric", values="mean", sort=False)
     rate = rows.index.get_level_values("noise_rate").to_numpy()
     rest = 60 * rows["hybrid_acc"] - 10 * rows["test_acc_last"] - 50 * (1 - rate) * rows["fit_clean"]
-    return rows.assign(**{"true class": (rest / (50 * rate)).where(rate > 0), "left over at rate 0": (rest / 60).where(rate == 0)})
+    return rows.assign(
+        **{"true class": (rest / (50 * rate)).where(rate > 0), "left over at rate 0": (rest / 60).where(rate == 0)}
+    )
+
+
+def save(table: pd.DataFrame, folder: Path, name: str) -> None:
+    """A table without trainings as tables/`name`.csv and .md."""
+    target = folder / "tables"
+    target.mkdir(parents=True, exist_ok=True)
+    table.to_csv(target / f"{name}.csv", lineterminator="\n")
+    head = [str(table.index.name), *map(str, table.columns)]
+    rows = [head, ["---"] * len(head), *([str(key), *map(str, values)] for key, *values in table.itertuples())]
+    text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    (target / f"{name}.md").write_text(text + "\n", encoding="utf-8")

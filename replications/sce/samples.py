@@ -18,6 +18,7 @@ from torch import Tensor
 from losslab import data, noise
 from losslab.losses.bootstrap import d2l_alpha, local_intrinsic_dimensionality
 from losslab.papers import Paper, recipes
+from losslab.papers.spec import Value
 from losslab.runs.spec import Recipe
 from losslab.seeding import generator, torch_seed
 
@@ -273,3 +274,23 @@ def feature_maps(paper: Paper, scale: str, experiment: str, methods: tuple[str, 
         if method not in maps:
             maps[method] = TSNE(2, init="pca", random_state=0, perplexity=30).fit_transform(features)
     return maps, scores, labels
+
+
+def results_frame(flock: Flock, experiment: str, names: dict[tuple[str, bool], str]) -> pd.DataFrame:
+    """The flock in the form of the results frame, so that the library's tables can show it. `names`: (loss, d2l) -> method."""
+    keys = {"CE": "ce", "RCE": "rce", "SL": "sce"}
+    rows = []
+    for i, m in enumerate(flock.members):
+        if (m.loss, m.d2l) not in names:
+            continue
+        rows.append({
+            "experiment": experiment, "dataset": "cifar10", "noise_type": "symmetric", "noise_rate": m.rate, "setting": m.place,
+            "method": names[m.loss, m.d2l], "seed": m.seed, "key": "d2l" if m.d2l else keys[m.loss], "run": f"{experiment}-{i}",
+            "status": "done", "data": "digits", "stand_in": "digits 8x8", "seconds": 0.0, "device": "cpu", "final": "{}",
+            "test_acc": (flock.test_acc[i].mean(-1) / 100).tolist(),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+READINGS = (Value(label="best", reading="best"), Value(label="last", reading="last"))
+D2L_NAMES = {("CE", False): "CE", ("SL", False): "SL", ("CE", True): "D2L", ("SL", True): "D2L+RCE"}

@@ -234,3 +234,29 @@ def test_dataset_refuses_what_does_not_fit(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="digits"):
             replace(digits, **change)
     assert json.dumps(digits.mean)  # plain numbers
+
+
+def test_held_out_images_of_another_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFAR-10 with CIFAR-100's images as strangers, on tiny sets in torchvision's place."""
+    from torchvision import datasets
+
+    from losslab.data import load
+
+    class Tiny:
+        def __init__(self, root: Path, train: bool, download: bool) -> None:
+            shade = 7 if type(self) is Stranger else 0
+            self.data = np.full((6, 32, 32, 3), shade, dtype=np.uint8)
+            self.classes = [str(i) for i in range(100 if type(self) is Stranger else 10)]
+            self.targets = list(range(6))
+
+    class Stranger(Tiny):
+        pass
+
+    monkeypatch.setattr(datasets, "CIFAR10", Tiny)
+    monkeypatch.setattr(datasets, "CIFAR100", Stranger)
+    dataset = load("cifar10", tmp_path, held_out="cifar100")
+    assert dataset.num_classes == 10
+    assert dataset.extra["held_out_images"].shape == (6, 3, 32, 32)
+    assert int(dataset.extra["held_out_images"].max()) == 7
+    with pytest.raises(InputError, match="held_out"):
+        load("cifar10", tmp_path, held_out="cifar10")

@@ -8,7 +8,7 @@ import torch
 
 from losslab.data.dataset import Dataset, DataStatus
 from losslab.data.normalisation import CONSTANTS
-from losslab.errors import InputError
+from losslab.errors import InputError, near
 from losslab.noise.flips import CIFAR100_SUPERCLASS
 from losslab.noise.human import COLUMNS, read_human_labels
 
@@ -44,11 +44,20 @@ def _images(values: Any) -> torch.Tensor:
     return tensor.unsqueeze(1).contiguous() if tensor.ndim == 3 else tensor.permute(0, 3, 1, 2).contiguous()
 
 
-def load(name: str, root: Path, download: bool = False, human_file: str | Path | None = None) -> Dataset:
+def load(
+    name: str,
+    root: Path,
+    download: bool = False,
+    human_file: str | Path | None = None,
+    held_out: str | None = None,
+) -> Dataset:
     """A torchvision set, read from ``root``; ``download=True`` fetches what is missing.
 
     ``cifar10n`` and ``cifar100n`` add the human labels of ``human_file`` (``root/CIFAR-10_human.pt`` by default; .pt, or a .csv
     with the same column names) to ``extra`` as ``human_<column>``, for example ``human_worse_label``.
+
+    ``held_out`` names another of these sets, with images of the same shape and other classes; its training images become
+    ``extra["held_out_images"]`` for open-set noise (CIFAR-10 with CIFAR-100's images, Wang et al. 2018).
     """
     from torchvision import datasets
 
@@ -67,6 +76,12 @@ def load(name: str, root: Path, download: bool = False, human_file: str | Path |
         ) from error
     mean, std = CONSTANTS[_base(name)]
     classes = 100 if "100" in name else 10
+    extra: dict[str, torch.Tensor] = {}
+    if held_out is not None:
+        if held_out not in _SETS or held_out == name:
+            raise InputError(near("held_out", held_out, [other for other in _SETS if other != name]))
+        strangers = load(held_out, root, download)
+        extra = {"held_out_images": strangers.train_images, "held_out_labels": strangers.train_labels}
     train_labels, test_labels = (torch.as_tensor(part.targets, dtype=torch.int64) for part in (train, test))
     return Dataset(
         name=name,
@@ -79,7 +94,7 @@ def load(name: str, root: Path, download: bool = False, human_file: str | Path |
         mean=mean,
         std=std,
         superclass=torch.tensor(CIFAR100_SUPERCLASS) if classes == 100 else None,
-        extra=_human_labels(name, root, human_file, train_labels) if chosen.human else {},
+        extra=extra | (_human_labels(name, root, human_file, train_labels) if chosen.human else {}),
         source=chosen.title,
     )
 
