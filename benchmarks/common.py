@@ -24,6 +24,8 @@ from losslab import data  # noqa: E402
 from losslab.data import Dataset  # noqa: E402
 from losslab.runs import DataPart, NamedPart, NoisePart, Recipe, Run  # noqa: E402
 from losslab.training.cohort import Cohort, Options  # noqa: E402
+from losslab.training.cost import macs  # noqa: E402
+from losslab.training.problem import dataset_of  # noqa: E402
 from losslab.training.provenance import provenance  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -134,6 +136,8 @@ class Trainer:
     """Cohorts that a benchmark advances epoch by epoch; on a GPU each has its own stream."""
 
     def __init__(self, groups: Iterable[Sequence[Run]], device: torch.device) -> None:
+        groups = list(groups)
+        self.flops = epoch_flops(groups[0][0])
         self.cohorts = [cohort(group, device) for group in groups]
         self.device = device
         self.turns = [one.work() for one in self.cohorts]
@@ -151,6 +155,12 @@ class Trainer:
                 with torch.cuda.stream(stream):
                     next(turn)
         return float(count * self.runs)
+
+
+def epoch_flops(run: Run) -> float:
+    """Multiplications and additions of one run's epoch: training (a backward pass costs two forward passes) and evaluation."""
+    dataset = dataset_of(run.data, None)
+    return 2 * macs(run, None) * (3 * len(dataset.train_labels) + len(dataset.test_labels))
 
 
 def synthetic(name: str, shape: tuple[int, int, int], train: int, test: int, num_classes: int = 10) -> str:
@@ -193,18 +203,17 @@ def tensor_bytes(device: torch.device) -> int:
     return sum(sizes.values())
 
 
-def peak_flops(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> float:
-    """FLOP/s of a large matrix product in ``dtype``: the best of several sizes, what the device can do at most."""
-    best = 0.0
-    for size in (1024, 2048) if device.type == "cpu" else (4096, 8192):
-        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        a @ b
-        count, began = 0, clock(device)
-        while (took := clock(device) - began) < seconds or count < 3:
+def matmul(device: torch.device, dtype: torch.dtype) -> Callable[[], float]:
+    """A case for `interleaved` whose rate is what the device reaches in a large matrix product, in FLOP/s."""
+    size, count = (2048, 2) if device.type == "cpu" else (8192, 20)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+
+    def work() -> float:
+        for _ in range(count):
             a @ b
-            count += 1
-        best = max(best, 2 * size**3 * count / took)
-    return best
+        return 2.0 * size**3 * count
+
+    return work
 
 
 def show(title: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -73,7 +73,13 @@ def main() -> None:
         for _ in task.run():
             pass
         records = [store.get(run) for run in members]
-        putting = _seconds(lambda: [store.put(record) for record in records if record is not None])
+
+        def put_all() -> None:
+            for record in records:
+                assert record is not None
+                store.put(record)
+
+        putting = _seconds(put_all)
         asking = _seconds(lambda: store.missing(members))
     parts = [
         {"what": f"checkpoint of {given.width} runs", "ms": 1000 * saving},

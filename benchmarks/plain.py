@@ -117,6 +117,15 @@ class Plain:
         return 1.0
 
 
+def official(run: Run, device: torch.device, **how: Any) -> Plain | None:
+    """The official style, or None (said once) where torchvision or Pillow is not installed."""
+    try:
+        return Plain(run, device, official=True, **how)
+    except ImportError as error:
+        print(f"without the official style: {error}")
+        return None
+
+
 def _transforms(mean: tuple[float, ...], std: tuple[float, ...], side: int, augment: bool) -> tuple[Any, Any]:
     from torchvision import transforms
 

@@ -60,7 +60,9 @@ def pairs(frame: pd.DataFrame, numbers: pd.DataFrame, titles: Mapping[str, str],
                 rows = frame[frame["method"] == method]
                 epochs = _line(axis, rows, colour, dash)
                 seen = points[points["method"] == method]
-                axis.plot(seen["epoch"] * epochs / length, seen["mean"], marker=marker, markeredgecolor=colour, **HOLLOW)
+                axis.plot(
+                    seen["epoch"] * epochs / length, seen["mean"], marker=marker, markeredgecolor=colour, **HOLLOW
+                )
             axis.set(title=f"{pair[0]} / {pair[1]}", xlabel="epoch", ylim=(0, 100))
         axes[0].set_ylabel("test accuracy (%)")
         figure.suptitle(data_title(frame, titles))
@@ -139,27 +141,60 @@ def theory_figure() -> Figure:
     p = np.linspace(0.002, 0.998, 400)
     with style.context():
         figure, axes = style.grid(4, columns=2, width=4.4, height=3.0, share_y=False)
-        for label, name in (("CE", "ce"), ("MAE", "mae"), ("RCE", "rce"), ("NCE", "nce"), ("NFL", "nfl"), ("NMAE", "nmae")):
+        for label, name in (
+            ("CE", "ce"),
+            ("MAE", "mae"),
+            ("RCE", "rce"),
+            ("NCE", "nce"),
+            ("NFL", "nfl"),
+            ("NMAE", "nmae"),
+        ):
             look = style.of(name)
             axes[0].plot(p, theory.logit_norm(name, p, 10), color=look.colour, linestyle=look.line, label=label)
-        axes[0].set(title="(a) gradient in the logits, L1, 10 classes", xlabel="$p_y$, the others level", yscale="log", ylim=(3e-4, 12))
+        axes[0].set(
+            title="(a) gradient in the logits, L1, 10 classes",
+            xlabel="$p_y$, the others level",
+            yscale="log",
+            ylim=(3e-4, 12),
+        )
         shares = np.linspace(1 / 9, 0.999, 200)
         for place, p_y in enumerate((0.1, 0.3, 0.6)):
             colour = style.ramp(style.of("nce").colour, place, 3)
             axes[1].plot(shares, theory.fixed_target(p_y, 10, shares), color=colour, label=f"$p_y$ = {p_y}")
-        axes[1].set(title="(b) NCE with $p_y$ held fixed", xlabel="share of $1 - p_y$ on one other class", ylabel="NCE", ylim=(0, None))
+        axes[1].set(
+            title="(b) NCE with $p_y$ held fixed",
+            xlabel="share of $1 - p_y$ on one other class",
+            ylabel="NCE",
+            ylim=(0, None),
+        )
         far = np.geomspace(1, 1000, 60)
         gone = theory.escape(10, list(far))
         for label, name in (("CE", "ce"), ("MAE", "mae"), ("NCE", "nce"), ("NCE+RCE", "nce+rce")):
             look = style.of(name)
-            axes[2].plot(far, gone[label] / theory.escape(10, [0.0])[label].iloc[0], color=look.colour, linestyle=look.line, label=label)
+            axes[2].plot(
+                far,
+                gone[label] / theory.escape(10, [0.0])[label].iloc[0],
+                color=look.colour,
+                linestyle=look.line,
+                label=label,
+            )
         axes[2].set(title="(c) one other class pushed away, label ignored", xlabel="logit distance of that class", xscale="log",
                     ylabel="loss / loss at the start", ylim=(0, 1.1))  # fmt: skip
         for place, (classes, alpha, beta) in enumerate(((10, 1, 1), (100, 1, 1), (100, 10, 0.1))):
             colour = style.ramp(style.of("nce+rce").colour, place, 3)
-            axes[3].plot(p, theory.active_share(classes, alpha, beta, p), color=colour, label=rf"K = {classes}, $\alpha$ = {alpha}, $\beta$ = {beta}")
+            axes[3].plot(
+                p,
+                theory.active_share(classes, alpha, beta, p),
+                color=colour,
+                label=rf"K = {classes}, $\alpha$ = {alpha}, $\beta$ = {beta}",
+            )
             axes[3].axvline(1 / classes, color=colour, linewidth=0.7, linestyle=":")
-        axes[3].set(title="(d) active share of the gradient of NCE+RCE", xlabel="$p_y$ (dotted: 1 / K)", xscale="log", ylim=(0, 1))
+        axes[3].set(
+            title="(d) active share of the gradient of NCE+RCE",
+            xlabel="$p_y$ (dotted: 1 / K)",
+            xscale="log",
+            ylim=(0, 1),
+        )
         for axis, place in zip(axes, ("lower center", "best", "best", "best"), strict=True):
             axis.legend(fontsize=8, loc=place, ncols=2 if place == "lower center" else 1)
     return figure

@@ -145,14 +145,18 @@ def _formula(name: str, p: Tensor, y: int) -> Tensor:
         return (bottom * by_top - top * by_bottom) / bottom**2
     weights = (1 - p) ** 0.5  # NFL as released: constants for the gradient
     total = (weights * -p.log()).sum()
-    return (
-        weights[y] * (p - unit) * total - weights[y] * -p[y].log() * (weights.sum() * p - weights)
-    ) / total**2
+    return (weights[y] * (p - unit) * total - weights[y] * -p[y].log() * (weights.sum() * p - weights)) / total**2
 
 
 def gradient_errors(classes: int = 10) -> dict[str, float]:
     """Largest difference between the written-out gradient and automatic differentiation, over random outputs."""
-    given: dict[str, dict[str, Any]] = {"mae": {}, "rce": {}, "nce": {}, "ngce": {"q": 0.7}, "nfl": {"variant": "official"}}
+    given: dict[str, dict[str, Any]] = {
+        "mae": {},
+        "rce": {},
+        "nce": {},
+        "ngce": {"q": 0.7},
+        "nfl": {"variant": "official"},
+    }
     points = logits(classes)
     labels = torch.arange(len(points)) % classes
     worst = {}
@@ -200,7 +204,9 @@ def bound_violations(classes: int = 10) -> pd.DataFrame:
         values = _values(probe(name, classes, **given), classes)
         limit = 1 / (classes - 1)
         rows.append((name.upper(), limit, float(values.max()), 100 * float((values > limit + 1e-12).double().mean())))
-    return pd.DataFrame(rows, columns=["loss", "1 / (K - 1)", "largest value seen", "above the bound, %"]).set_index("loss")
+    return pd.DataFrame(rows, columns=["loss", "1 / (K - 1)", "largest value seen", "above the bound, %"]).set_index(
+        "loss"
+    )
 
 
 def escape(classes: int, distance: Sequence[float]) -> pd.DataFrame:
@@ -211,7 +217,13 @@ def escape(classes: int, distance: Sequence[float]) -> pd.DataFrame:
         z[0, -1] = -far
         zero = torch.zeros(1, dtype=torch.int64)
         row = {"distance": far, "p_y": float(z.softmax(-1)[0, 0])}
-        for label, name, given in (("NCE", "nce", {}), ("NFL", "nfl", {}), ("CE", "ce", {}), ("MAE", "mae", {}), ("NCE+RCE", "nce+rce", {})):
+        for label, name, given in (
+            ("NCE", "nce", {}),
+            ("NFL", "nfl", {}),
+            ("CE", "ce", {}),
+            ("MAE", "mae", {}),
+            ("NCE+RCE", "nce+rce", {}),
+        ):
             loss = probe(name, classes, **given)
             row[label] = float(loss.at(loss.from_logits(z), zero))
         rows.append(row)
@@ -252,6 +264,10 @@ def flips(rate: float = 0.4) -> pd.DataFrame:
     for name, options in (("in place", {"sequential": True}), ("at once", {})):
         noisy = corrupt(labels, "asymmetric", rate, 0, num_classes=10, flip_map=flip_map("cifar10"), **options)
         wrong = noisy != labels
-        shares = {"cats called dogs": wrong[labels == 3].mean(), "dogs called cats": wrong[labels == 5].mean(), "all": wrong.mean()}
+        shares = {
+            "cats called dogs": wrong[labels == 3].mean(),
+            "dogs called cats": wrong[labels == 5].mean(),
+            "all": wrong.mean(),
+        }
         rows.append({"flips": name, **{key: 100 * float(share) for key, share in shares.items()}})
     return pd.DataFrame(rows).set_index("flips")

@@ -125,7 +125,7 @@ def integral_figure() -> Figure:
             sums = np.array([theory.class_sum(v, classes) for v in q])
             axes[2].plot(q, sums - sums[0], color=chosen["IMAE"].colour, linestyle=dash)
         axes[2].plot(p, np.zeros_like(p), color=chosen["MAE"].colour)
-        axes[2].set(xlabel="largest probability", ylabel="sum over the classes, minus its value at 1/C", xlim=(0, 1))
+        axes[2].set(xlabel="largest probability", ylabel="class sum, change from 1/C", xlim=(0, 1))
         for axis, title in zip(
             axes, ("(a) area from p to the cut", "(b) along the logit", "(c) symmetric?"), strict=True
         ):
@@ -172,7 +172,7 @@ def _wrong(run: Run, count: int) -> list[tuple[np.ndarray, str, str]]:
 def figure_4(frame: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """Test, noisy-subset and clean-subset accuracy by epoch; a row of panels per network."""
     networks = list(frame["setting"].unique())
-    shown = (("test_acc", "test set"), ("fit_noisy", "noisy subset, wrong labels"), ("fit_clean", "clean subset"))
+    shown = (("test_acc", "test set"), ("fit_noisy", "noisy subset"), ("fit_clean", "clean subset"))
     chosen = looks()
     with style.context():
         figure, axes = style.grid(3 * len(networks), columns=3, share_y=False)
@@ -232,7 +232,7 @@ def t_curves(
                     color=shown[str(method)].colour,
                 )
             axis.set_title(f"r = {rate:g}")
-            axis.set(xlabel="epoch", ylabel=labels[rate])
+            axis.set(xlabel="epoch", ylabel=labels[rate], ylim=(0 if rate else 50, 102))
         ring = {"marker": "o", "linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.2}
         legend(figure, list(shown.values()), [("published end", ring)])
     return figure

@@ -128,21 +128,22 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def _run(flock: Flock, plan: recipes.Recipe) -> None:
     members, n = flock.members, len(flock.x)
     weights = _weights(members)
-    optimiser = torch.optim.SGD(weights, lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay)
+    speed = [torch.zeros_like(w) for w in weights]
     looks = {max(1, round(share * plan.epochs)) for share in PROBES}
     for epoch in range(plan.epochs):
-        for group in optimiser.param_groups:
-            group["lr"] = plan.lr * 0.5 * (1 + np.cos(np.pi * epoch / plan.epochs))
+        rate = plan.lr * 0.5 * (1 + np.cos(np.pi * epoch / plan.epochs))
         order = torch.from_numpy(
             np.stack([generator("imae", "samples", "order", s, epoch).permutation(n) for _, s in members])
         )
         for batch in order.split(plan.batch_size, dim=1):
             given = flock.y.gather(1, batch)
             logits = _forward(weights, flock.x[batch])[-1]
-            optimiser.zero_grad()
-            (factors(members, logits, given) * _cross_entropy(logits, given)).mean(1).sum().backward()
-            _clip(weights, plan.clip_norm)
-            optimiser.step()
+            total = (factors(members, logits, given) * _cross_entropy(logits, given)).mean(1).sum()
+            slopes = _clipped(list(torch.autograd.grad(total, weights)), plan.clip_norm)
+            with torch.no_grad():  # SGD written out: importing torch's optimisers takes seconds
+                for w, v, slope in zip(weights, speed, slopes, strict=True):
+                    v.mul_(plan.momentum).add_(slope.add_(w, alpha=plan.weight_decay))
+                    w.sub_(v, alpha=rate)
         if epoch + 1 in looks:
             flock.looks.append(_look(flock, weights).assign(epoch=epoch + 1))
         if epoch + 1 in (max(1, plan.epochs // 10), plan.epochs):
@@ -151,13 +152,12 @@ def _run(flock: Flock, plan: recipes.Recipe) -> None:
             flock.steps.append(steps.assign(epoch=epoch + 1))
 
 
-def _clip(weights: list[Tensor], limit: float | None) -> None:
+def _clipped(slopes: list[Tensor], limit: float | None) -> list[Tensor]:
+    """Gradients of every network, `(M, ...)` each, scaled down where a network's norm is above the limit."""
     if limit is None:
-        return
-    parts = [w.grad for w in weights if w.grad is not None]
-    norm = torch.stack([part.flatten(1).square().sum(1) for part in parts]).sum(0).sqrt()
-    for part in parts:
-        part.mul_((limit / (norm + 1e-6)).clamp(max=1).view(-1, 1, 1))
+        return slopes
+    norm = torch.stack([part.flatten(1).square().sum(1) for part in slopes]).sum(0).sqrt()
+    return [part * (limit / (norm + 1e-6)).clamp(max=1).view(-1, 1, 1) for part in slopes]
 
 
 # Every sample's gradient
@@ -203,13 +203,14 @@ def _look(flock: Flock, weights: list[Tensor]) -> pd.DataFrame:
     rows = []
     for i, (loss, seed) in enumerate(flock.members):
         wrong, whole = flock.wrong[i], norms["network, L2"][i]
+        turn = _cosine(layers, i, wrong)
         size, some = norms["logits, L1"][i], torch.arange(len(wrong)) % 3 == 0  # pairs of a third of the samples
         for group, chosen in (("all", torch.ones_like(wrong)), ("right", ~wrong), ("wrong", wrong)):
             row = {name: rank_correlation(norms[name][i][chosen], whole[chosen]) for name in NORMS}
             rows.append({
                 "loss": loss, "seed": seed, "labels": group, **row, "reversals": reversals(size[chosen & some], whole[chosen & some]),
                 "share, logits": float(size[chosen].sum() / size.sum()), "share, network": float(whole[chosen].sum() / whole.sum()),
-                "variation": variation(size[chosen].numpy()), "mean p": float(p[i][chosen].mean()), "cosine": _cosine(layers, i, wrong),
+                "variation": variation(size[chosen].numpy()), "mean p": float(p[i][chosen].mean()), "cosine": turn,
                 "logit range": float(span[i][chosen].mean()),
             })  # fmt: skip
     return pd.DataFrame(rows)

@@ -112,6 +112,7 @@ def step_size(frame: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
                     capsize=2,
                 )
             axes[2 * row].set(xscale="log", xlabel="learning rate / the recipe's", ylabel=label)
+            axes[2 * row].minorticks_off()
             axes[2 * row].set_xticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
             axes[2 * row + 1].set(xlabel="T")
         legend(figure, list(shown.values()))

@@ -53,8 +53,8 @@ class Flock:
     held: dict[int, Tensor] = field(default_factory=dict)  # epoch -> (M, t, K)
 
 
-def train(seeds: int, rates: tuple[float, ...], *, first: int = 20, second: int = 40, every: int = 2) -> Flock:
-    """`first` epochs of cross-entropy, then `second` epochs of cross-entropy or L_DMI; outputs every `every` epochs."""
+def train(seeds: int, rates: tuple[float, ...], *, first: int = 20, second: int = 30, every: int = 5) -> Flock:
+    """`first` epochs of cross-entropy, then `second` epochs of cross-entropy or L_DMI; outputs after two epochs and then every `every`."""
     who = [Member(loss, rate, seed) for loss in ("ce", "dmi") for rate in rates for seed in range(seeds)]
     digits = data.load("digits")
     x, test = (_pixels(images, digits) for images in (digits.train_images, digits.test_images))
@@ -113,64 +113,58 @@ def _forward(weights: list[Tensor], x: Tensor) -> Tensor:
 
 def _run(flock: Flock, x: Tensor, test: Tensor, first: int, second: int, every: int) -> None:
     who, n, count = flock.members, len(x), len(flock.members)
-    weights = _weights(who)
-    optimiser = torch.optim.SGD(weights, lr=0.04, momentum=0.9, weight_decay=1e-4)
     half = sum(m.loss == "ce" for m in who)
+    weights = _weights(who[:half])  # up to the switch both halves are the same networks
+    optimiser = torch.optim.SGD(weights, lr=1.0, momentum=0.9, weight_decay=0.0)
     for epoch in range(first + second):
         warm = epoch < first
         if epoch == first:
-            optimiser = torch.optim.SGD(weights, lr=1.0, momentum=0.9, weight_decay=1e-4)
+            weights = [torch.cat([w.detach(), w.detach()]).requires_grad_() for w in weights]
+            optimiser = torch.optim.SGD(weights, lr=1.0, momentum=0.9, weight_decay=0.0)
         # The gradient of L_DMI is about K times that of cross-entropy, so that 0.003 and 0.03 are steps of like size.
-        rates = torch.full((count,), 0.02 * (1 + np.cos(np.pi * epoch / first)) if warm else 0.03)
-        if not warm:
-            rates[half:] = 0.003
-        order = np.stack([generator("l_dmi", "order", m.seed, epoch).permutation(n) for m in who])
+        rate = 0.02 * (1 + np.cos(np.pi * epoch / first))
+        rates = torch.cat([torch.full((half,), rate if warm else 0.03), torch.full((0 if warm else half,), 0.003)])
+        now = len(rates)
+        order = np.stack([generator("l_dmi", "order", m.seed, epoch).permutation(n) for m in who[:now]])
         for batch in torch.from_numpy(order).split(128, dim=1):
-            log_probs, given = _forward(weights, x[batch]), flock.given.gather(1, batch)
-            losses = ce(log_probs, given).mean(1)
+            log_probs, given = _forward(weights, x[batch]), flock.given[:now].gather(1, batch)
+            losses = ce(log_probs[:half], given[:half]).mean(1).sum()
             if not warm:
-                losses = torch.cat([losses[:half], l_dmi(log_probs[half:], given[half:])])
-            for w, gradient in zip(weights, torch.autograd.grad(losses.sum(), weights), strict=True):
-                w.grad = gradient
-            _clip(weights)
-            for group in optimiser.param_groups:
-                group["lr"] = 1.0 if not warm else float(rates[0])
-            if not warm:
-                for w in weights:
-                    assert w.grad is not None
-                    w.grad.mul_(rates.view(-1, 1, 1))
+                losses = losses + l_dmi(log_probs[half:], given[half:]).sum()
+            _step(weights, torch.autograd.grad(losses, weights), rates)
             optimiser.step()
-        if (epoch + 1) % every == 0 or epoch + 1 == first:
+        if (epoch + 1) % every == 0 or epoch + 1 in (2, first):
             with torch.no_grad():
-                flock.train[epoch + 1] = _forward(weights, x.expand(count, -1, -1)).exp()
-                flock.held[epoch + 1] = _forward(weights, test.expand(count, -1, -1)).exp()
+                for kept, images in ((flock.train, x), (flock.held, test)):
+                    made = _forward(weights, images.expand(now, -1, -1)).exp()
+                    kept[epoch + 1] = torch.cat([made, made]) if warm else made
 
 
-def _clip(weights: list[Tensor], limit: float = 5.0) -> None:
-    squares = [w.grad.flatten(1).square().sum(1) for w in weights if w.grad is not None]
-    scale = (limit / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1).view(-1, 1, 1)
-    for w in weights:
-        if w.grad is not None:
-            w.grad.mul_(scale)
+def _step(weights: list[Tensor], gradients: tuple[Tensor, ...], rates: Tensor, limit: float = 5.0) -> None:
+    """Gradients with each network's norm held below the limit, times each network's rate."""
+    squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
+    scale = (limit / (squares.sqrt() + 1e-6)).clamp(max=1) * rates
+    for w, g in zip(weights, gradients, strict=True):
+        w.grad = g * scale.view(-1, 1, 1).to(g.dtype)
 
 
 # E1 and E2
 
 
 def ratios(flock: Flock) -> pd.DataFrame:
-    """rho by epoch: on the training sample with its own noise, and on held-out images with fresh noise (mean of log rho over draws)."""
+    """rho by epoch: on the training sample with its own noise, and on held-out images with fresh noise (mean over draws)."""
     rows = []
     held_true = flock.test_true.numpy()
     for epoch in flock.train:
         for i, m in enumerate(flock.members):
             p, q = flock.train[epoch][i].numpy(), flock.held[epoch][i].numpy()
             fresh = [_flipped(flock.test_true, m.rate, 1000 + draw).numpy() for draw in range(FRESH)]
-            logs = np.log([_rho(q, held_true, labels) for labels in fresh])
+            found = np.array([_rho(q, held_true, labels) for labels in fresh])
             seen = flock.given[i].numpy()
             wrong = seen != flock.true.numpy()
             rows.append({
                 "loss": m.loss, "rate": m.rate, "seed": m.seed, "epoch": epoch,
-                "training": _rho(p, flock.true.numpy(), seen), "held out": float(np.exp(logs.mean())), "spread": float(logs.std()),
+                "training": _rho(p, flock.true.numpy(), seen), "held out": float(found.mean()), "spread": float(found.std()),
                 "memorised": float((p.argmax(1) == seen)[wrong].mean()), "test": 100 * float((q.argmax(1) == held_true).mean()),
             })  # fmt: skip
     return pd.DataFrame(rows)
@@ -249,7 +243,7 @@ def _turned(clean: pd.Series, noisy: pd.Series) -> float:
 # E4
 
 
-def instance_ratios(flock: Flock, rate: float = 0.3, sharpness: tuple[float, ...] = (0.0, 2.0, 6.0)) -> pd.DataFrame:
+def instance_ratios(flock: Flock, rate: float = 0.3, sharpness: tuple[float, ...] = (0.0, 1.0, 2.0)) -> pd.DataFrame:
     """E4: rho on held-out images with noise that follows the image, and with noise of the same matrix that does not."""
     true = flock.test_true.numpy()
     rows = []
@@ -269,9 +263,9 @@ def instance_ratios(flock: Flock, rate: float = 0.3, sharpness: tuple[float, ...
                 continue
             outputs = flock.held[epoch][i].numpy()
             for kind, labels in (("follows the image", noisy), ("same matrix, independent", control)):
-                logs = np.log([_rho(outputs, true, given) for given in labels])
+                found = np.array([_rho(outputs, true, given) for given in labels])
                 rows.append({
-                    "sharpness": sharp, "noise": kind, "epoch": epoch, "seed": m.seed, "log rho": float(logs.mean()),
-                    "spread": float(logs.std()), "test": 100 * float((outputs.argmax(1) == true).mean()),
+                    "sharpness": sharp, "noise": kind, "epoch": epoch, "seed": m.seed, "rho": float(found.mean()),
+                    "spread": float(found.std()), "test": 100 * float((outputs.argmax(1) == true).mean()),
                 })  # fmt: skip
     return pd.DataFrame(rows)

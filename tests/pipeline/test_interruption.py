@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,19 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clones import Clone
+from clones import Clone, set_scale
 
 from losslab.runs import Store
 
 pytestmark = pytest.mark.pipeline
-COMMAND = ("train", "gce", "--scale", "smoke", "--only", "figure-2", "--workers", "1")
 
 
 def test_kill_then_resume(tmp_path: Path, working_tree: Callable[[Path], Path]) -> None:
-    clone = Clone(working_tree(tmp_path / "clone"), LOSSLAB_STORE=str(tmp_path / "store"))
+    clone = Clone(working_tree(tmp_path / "clone"), LOSSLAB_STORE=str(tmp_path / "store"), LOSSLAB_WORKERS="1")
+    set_scale(clone.folder, "smoke")
     records = lambda: list((tmp_path / "store" / "records").glob("??/*.json"))  # noqa: E731
     process = subprocess.Popen(
-        [sys.executable, "-m", "losslab", *COMMAND],
+        [sys.executable, "-m", "dvc", "repro", "train@gce"],
         cwd=clone.folder,
         env=clone.environment,
         start_new_session=True,
@@ -31,7 +32,7 @@ def test_kill_then_resume(tmp_path: Path, working_tree: Callable[[Path], Path]) 
         stderr=subprocess.DEVNULL,
     )
     try:
-        limit = time.monotonic() + 200
+        limit = time.monotonic() + 300
         while not records() and process.poll() is None and time.monotonic() < limit:
             time.sleep(0.02)
     finally:
@@ -41,10 +42,17 @@ def test_kill_then_resume(tmp_path: Path, working_tree: Callable[[Path], Path]) 
     kept = len(records())
     assert kept > 0
     assert Store(tmp_path / "store").check() == (kept, [])
-    shown = clone.losslab(*COMMAND)
-    trained, there = (int(part.split()[0]) for part in shown.splitlines()[-1].split("; ")[0].split(", ")[:2])
-    assert there == kept, "what was finished is not trained again"
-    assert trained > 0 and len(records()) == trained + there
+    shown = clone.dvc("repro", "train@gce")
+    assert "'data' didn't change" in shown
+    counts = re.search(r"(\d+) trained, (\d+) were there", shown)
+    assert counts, shown
+    trained, there = (int(count) for count in counts.groups())
+    assert trained > 0 and there >= kept, "what was finished is not trained again"
+    assert len(records()) == trained + there
+    assert (
+        "didn't change" in clone.dvc("repro", "train@gce")
+        and (clone.folder / "replications/gce/results/runs.parquet").is_file()
+    )
 
 
 def test_an_edited_loss_makes_only_its_own_runs_stale(

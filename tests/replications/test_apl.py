@@ -196,7 +196,11 @@ def test_gradients_and_risks(own: dict[str, ModuleType]) -> None:
 def test_active_and_passive(own: dict[str, ModuleType]) -> None:
     theory = own["theory"]
     kinds = theory.parts_table()["kind"]
-    assert kinds["SCE"] == kinds["NCE+RCE"] == "active + passive" and kinds["MAE"] == "passive" and kinds["NGCE"] == "active"
+    assert (
+        kinds["SCE"] == kinds["NCE+RCE"] == "active + passive"
+        and kinds["MAE"] == "passive"
+        and kinds["NGCE"] == "active"
+    )
     table = theory.directions()
     same = table["smallest cosine with CE"] > 1 - 1e-9
     assert set(table.index[same]) == {"CE", "FL", "GCE", "MAE", "NMAE", "RCE", "NRCE"}
@@ -213,7 +217,9 @@ def test_nce_has_empty_minimisers(own: dict[str, ModuleType]) -> None:
 
 def test_flips_in_place(own: dict[str, ModuleType]) -> None:
     table = own["theory"].flips()
-    assert table.loc["at once", "all"] == pytest.approx(20) and table.loc["in place", "all"] == pytest.approx(18.4, abs=0.05)
+    assert table.loc["at once", "all"] == pytest.approx(20) and table.loc["in place", "all"] == pytest.approx(
+        18.4, abs=0.05
+    )
     assert table.loc["in place", "cats called dogs"] == pytest.approx(24, abs=1)
     assert table.loc["in place", "dogs called cats"] == pytest.approx(40, abs=1)
 

@@ -49,6 +49,9 @@ def test_the_order_of_fields_and_parameters_is_irrelevant() -> None:
 def test_whole_numbers_may_be_written_either_way() -> None:
     one, other = (some_run(loss="gce", model=NamedPart(name="cnn4", params={"feature_dim": d})) for d in (3, 3.0))
     assert one.hash == other.hash
+    lists = [some_run(model=NamedPart(name="mlp", params={"hidden": widths})) for widths in ((8, 9), (8.0, 9.0))]
+    assert lists[0].hash == lists[1].hash
+    assert all(isinstance(width, int) for width in lists[1].model.params["hidden"])  # type: ignore[union-attr]
     assert isinstance(other.model.params["feature_dim"], int)
     flags = NamedPart(name="cnn4", params={"conv_bias": False, "variant": "paper", "dropout": 0.5})
     assert flags.params == {"conv_bias": False, "variant": "paper", "dropout": 0.5}
@@ -106,4 +109,4 @@ def test_bad_descriptions_are_refused(change: dict[str, Any]) -> None:
 
 def test_a_run_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        some_run().seed = 3
+        some_run().seed = 3  # type: ignore[misc]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,7 @@ def _rewritten(data: bytes, **changes: Any) -> bytes:
     return canonical({**body, "checksum": checksum(body)}).encode()
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
     "cut": lambda data: data[: len(data) // 2],
     "cut by one": lambda data: data[:-1],
@@ -100,11 +102,8 @@ DAMAGE = {
     "another description": lambda data: _rewritten(data, run=some_run(seed=5).content()),
     "an invalid description": lambda data: _rewritten(data, run={"seed": "x"}),
     "another run's record": lambda data: some_record(some_run(seed=5)).to_json().encode(),
-    **{
-        f"a flipped bit at {at:.0%}": (lambda data, at=at: _flip(data, at))
-        for at in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-    },
-    **{f"a flipped high bit at {at:.0%}": (lambda data, at=at: _flip(data, at, 128)) for at in (0.2, 0.6)},
+    **{f"a flipped bit at {at:.0%}": partial(_flip, at=at) for at in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)},
+    **{f"a flipped high bit at {at:.0%}": partial(_flip, at=at, bit=128) for at in (0.2, 0.6)},
 }
 
 

@@ -97,6 +97,22 @@ def test_weights_are_never_lost(full: Store, tmp_path: Path) -> None:
     assert full.weights(run) is not None
 
 
+def test_additional_curves_are_never_lost(tmp_path: Path) -> None:
+    run, plain, probed, heavy = some_run(), *(Store(tmp_path / name) for name in ("plain", "probed", "heavy"))
+    curves = some_record(run).curves
+    plain.put(some_record(run))
+    probed.put(some_record(run, curves={**curves, "confusion": [[1.0], [2.0]]}))
+    heavy.put(some_record(run), some_weights())
+    plain.export(tmp_path / "plain.zip")
+    probed.export(tmp_path / "probed.zip")
+    assert probed.import_(tmp_path / "plain.zip").same == [run.hash]
+    assert heavy.import_(tmp_path / "probed.zip").same == [run.hash]
+    assert plain.import_(tmp_path / "probed.zip").replaced == [run.hash]
+    found = plain.get(run)
+    assert found is not None
+    assert "confusion" in found.curves
+
+
 def test_records_of_other_code_are_refused_unless_allowed(tmp_path: Path) -> None:
     old, mine, run = Store(tmp_path / "old"), Store(tmp_path / "mine"), some_run()
     old.put(some_record(run, fingerprint="0123456789abcdef"))

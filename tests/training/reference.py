@@ -53,7 +53,7 @@ class Alone:
 
 def samples_of(run: Run, dtype: torch.dtype) -> Samples:
     """Split, noise and normalisation of a run."""
-    dataset = data.load(run.data.name, **run.data.options)
+    dataset = data.load(run.data.name, **run.data.options)  # type: ignore[arg-type]
     labels = dataset.train_labels.numpy()
     seed = run.seed if run.noise.seed is None else run.noise.seed
     given = noise.corrupt(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,11 @@ FAST = {"precision": "float32", "epochs": EPOCHS, "batch_size": 32}
 def mixed(model: str = "mlp") -> list[Run]:
     """Runs with every kind of memory: momentum, the best network, sample memories, drawn labels, a growing penalty."""
     pruning = {**FAST, "refresh_start": 1, "refresh_every": 2, "lr": 0.1}
-    common = {"recipe": FAST, "data": FEW_DIGITS if model == "cnn_small" else BLOBS, "model": NamedPart(name=model)}
+    common: dict[str, Any] = {
+        "recipe": FAST,
+        "data": FEW_DIGITS if model == "cnn_small" else BLOBS,
+        "model": NamedPart(name=model),
+    }
     pruned = {**common, "recipe": pruning}
     return [
         run("ce", **common),

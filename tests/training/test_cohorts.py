@@ -24,7 +24,7 @@ def mixed(**changes: Any) -> list[Run]:
     noises = [NoisePart(), *(NoisePart(kind="symmetric", rate=rate) for rate in (0.2, 0.4, 0.6, 0.8))]
     made = []
     for i, (loss, noise) in enumerate(zip(MEMBERS, noises, strict=True)):
-        own = {
+        own: dict[str, Any] = {
             "lr": 0.01 * (i + 1),
             "momentum": 0.1 * i,
             "weight_decay": 1e-4 * i,

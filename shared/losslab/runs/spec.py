@@ -75,7 +75,11 @@ class NamedPart(Part):
     @classmethod
     def _whole(cls, params: dict[str, Any]) -> dict[str, Any]:
         """8 and 8.0 are one thing: an integer, because networks count their channels with it."""
-        return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in params.items()}
+
+        def whole(value: Any) -> Any:
+            return int(value) if isinstance(value, float) and value.is_integer() else value
+
+        return {k: tuple(map(whole, v)) if isinstance(v, tuple) else whole(v) for k, v in params.items()}
 
     @model_serializer(mode="wrap")
     def _one_text(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -112,6 +116,11 @@ class Recipe(Part):
     schedule: Schedule = Schedule()
     sampler: Literal["shuffle", "class_aware", "class_balanced"] = "shuffle"
     precision: Literal["float64", "float32", "bf16"] = "float32"
+    class_weights: Literal["none", "inverse", "effective"] = (
+        "none"  # of the given labels' counts, mean 1 over the classes
+    )
+    class_weights_from: Annotated[int, Field(ge=0)] = 0  # first epoch with these weights (deferred re-weighting)
+    effective_beta: Annotated[float, Field(gt=0, lt=1)] = 0.9999  # effective: weight (1 - beta) / (1 - beta^n)
     refresh_start: int | None = None  # first epoch (0-based) at which a stateful loss is refreshed; None: never
     refresh_every: Annotated[int, Field(ge=1)] = 10
     refresh_from: Literal["current", "best_val"] = "best_val"  # which network refreshes it

@@ -39,9 +39,7 @@ class ImportReport:
 
     new: list[str] = field(default_factory=list)
     same: list[str] = field(default_factory=list)  # were there already, and stay as they are
-    replaced: list[str] = field(
-        default_factory=list
-    )  # were there damaged, made by other source code, or without weights
+    replaced: list[str] = field(default_factory=list)  # were there damaged, made by other source code, or poorer
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -82,9 +80,9 @@ def export(store: Store, path: str | Path, runs: Iterable[Run] | None = None) ->
 def import_(store: Store, path: str | Path, *, any_version: bool = False) -> ImportReport:
     """Takes over the runs of a file that `export` wrote.
 
-    A run that the store has, from the current source code, stays as it is, unless only the file has its weights. Records that are damaged, or made
-    by other source code than the present one (unless ``any_version``), are refused one by one. Raises InputError if there is no such file, or
-    if it is not such an archive, or holds members with other names than an archive's.
+    A run that the store has, from the current source code, stays as it is, unless the file has weights or curves of it beyond those.
+    Records that are damaged, or made by other source code than the present one (unless ``any_version``), are refused one by one. Raises
+    InputError if there is no such file, or if it is not such an archive, or holds members with other names than an archive's.
     """
     path, report = Path(path), ImportReport()
     try:
@@ -122,7 +120,9 @@ def _merge(store: Store, key: str, text: bytes, weights: bytes | None, any_versi
     if there is not None:
         mine, _, my_weights = there
         useful = mine.fingerprint == current or record.fingerprint != current
-        richer = weights is not None and my_weights is None and record.fingerprint == current
+        more = set(record.curves) > set(mine.curves) or (weights is not None and my_weights is None)
+        less = not set(record.curves) >= set(mine.curves) or (weights is None and my_weights is not None)
+        richer = more and not less and record.fingerprint == current
         if useful and not richer:
             report.same.append(key)
             return

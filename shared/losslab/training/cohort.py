@@ -13,6 +13,7 @@ from torch import Tensor
 
 from losslab import losses
 from losslab.runs.spec import Run
+from losslab.training import dimension
 from losslab.training.augmentation import Augmentation
 from losslab.training.build import build_networks, true_transition
 from losslab.training.evaluation import evaluating, fit_scores, logits_of, test_scores
@@ -84,13 +85,15 @@ class Cohort:
 
         self.network = build_networks(self.runs, dataset.in_shape, self.num_classes, options.parents)
         self.network.to(self.device, self.dtype).train()
+        self._fit_heads()
         parameters = self.network.stacked_parameters()
         parameters = [entry for entry in parameters if entry[1].requires_grad]  # a frozen backbone has none
         self.parameters = [p for _, p, _ in parameters]
         # Weight decay acts on every parameter, as torch's SGD does in the official codes.
+        views = [self.network.per_model(p.detach()) for p in self.parameters]
         self.optimiser = Optimiser(
-            [self.network.per_model(p.detach()) for p in self.parameters],
-            [True] * len(parameters),
+            views or [torch.zeros(len(self.runs), 1, dtype=self.dtype, device=self.device)],
+            [True] * max(1, len(views)),
             [r.recipe for r in self.runs],
         )
         self.objective = Objective(
@@ -118,6 +121,17 @@ class Cohort:
 
     def _tensor(self, name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(s, name) for s in self.samples])).to(self.device)
+
+    def _fit_heads(self) -> None:
+        """Heads that are computed instead of trained (nearest class mean) take the features of their parent's network."""
+        fit = getattr(self.network.head, "fit", None)
+        if fit is None:
+            return
+        with evaluating(self.network):
+            parts = [
+                self.network.features(self.pool.take(rows)) for rows in self.rows.split(self.options.eval_batch, 1)
+            ]
+            fit(torch.cat(parts, 1), self.given)
 
     def _transitions(self) -> list[Tensor | None]:
         """Per run the matrix of its loss: estimated from the parent, or the true one of its noise."""
@@ -160,24 +174,18 @@ class Cohort:
         self.optimiser.rate.copy_(self.base_rate)
         self.augmentation.set_epoch(self.epoch)
         self.objective.set_epoch(self.epoch)
+        self._label_weights()
 
     def step(self, where: Tensor | slice) -> None:
-        """One update of every network on columns ``where`` of the epoch's order."""
+        """One update of every network on columns ``where`` of the epoch's order. A network without trainable weights is only watched."""
         index = self.order[:, where] if isinstance(where, slice) else self.order.index_select(1, where)
         y = self.given.gather(1, index)
         images = self.augmentation(self.pool.take(self.rows.gather(1, index)), where)
         with self.autocast():
             logits = self.network(images)
         grad, values = self.objective.gradient(logits, y, index)
-        penalty = self.objective.head_penalty(cast(Tensor, self.network.head.weight)) if self.penalised else None
-        grads = torch.autograd.grad(
-            (logits,) if penalty is None else (logits, penalty),
-            self.parameters,
-            (grad.to(logits.dtype),) if penalty is None else (grad.to(logits.dtype), torch.ones_like(penalty)),
-        )
-        if self.any_step_decay:
-            self.optimiser.rate.copy_(self.base_rate / (1 + self.decay_rate * self.optimiser.steps))
-        self.optimiser.step([self.network.per_model(g.contiguous()) for g in grads])
+        if self.parameters:
+            self._update(logits, grad)
         with torch.no_grad():
             z = logits.detach().to(self.dtype)
             probability = (z.gather(-1, y.unsqueeze(-1)).squeeze(-1) - z.logsumexp(-1)).exp()
@@ -190,6 +198,17 @@ class Cohort:
                     memory[:, where] = value
                 else:
                     memory.index_copy_(1, where, value)
+
+    def _update(self, logits: Tensor, grad: Tensor) -> None:
+        penalty = self.objective.head_penalty(cast(Tensor, self.network.head.weight)) if self.penalised else None
+        grads = torch.autograd.grad(
+            (logits,) if penalty is None else (logits, penalty),
+            self.parameters,
+            (grad.to(logits.dtype),) if penalty is None else (grad.to(logits.dtype), torch.ones_like(penalty)),
+        )
+        if self.any_step_decay:
+            self.optimiser.rate.copy_(self.base_rate / (1 + self.decay_rate * self.optimiser.steps))
+        self.optimiser.step([self.network.per_model(g.contiguous()) for g in grads])
 
     def end_epoch(self) -> None:
         """Evaluates and stores this epoch's values of all curves, on the device."""
@@ -208,6 +227,26 @@ class Cohort:
         bad = ~torch.isfinite(scores["train_loss"]) | ~torch.isfinite(scores["test_loss"])
         self.broken = torch.where((self.broken < 0) & bad, self.epoch, self.broken)
         self.epoch += 1
+        self._follow_dimension()
+
+    def _follow_dimension(self) -> None:
+        """Notes the dimensionality of the features for the runs with D2L."""
+        for group in self.objective.groups:
+            if group.spec.name == "d2l":
+                with evaluating(self.network), self.autocast():
+                    images = self.pool.take(self.rows[:, : dimension.BATCH * dimension.BATCHES])
+                    found = dimension.dimensionality(self.network.features(images)[group.models]).tolist()
+                for local, m in enumerate(range(group.models.start, group.models.stop)):
+                    self.history[m].setdefault("dimensionality", []).append(found[local])
+
+    def _label_weights(self) -> None:
+        """Sets D2L's label weights from the dimensionality of the epochs so far."""
+        for group in self.objective.groups:
+            if group.spec.name == "d2l":
+                weights = cast(Tensor, group.params["alpha"])
+                for local, m in enumerate(range(group.models.start, group.models.stop)):
+                    history = self.history[m].get("dimensionality", [])
+                    weights[local] = dimension.label_weight(history, self.recipe.epochs)
 
     def work(self) -> Iterator[int]:
         """Trains to the end; yields the number of finished epochs after each one, so that cohorts can take turns."""

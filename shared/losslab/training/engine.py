@@ -114,7 +114,9 @@ def check(runs: Sequence[Run], root: str | None = None) -> None:
             continue
         seen.add(key)
         spec = losses.spec(run.loss.name)
-        arguments = {} if not spec.matrix else {"transition": torch.eye(dataset.num_classes)}
+        arguments = {"transition": torch.eye(dataset.num_classes)} if spec.matrix else {}
+        if "class_counts" in spec.tensors:
+            arguments["class_counts"] = torch.ones(dataset.num_classes)
         losses.build(run.loss.name, dataset.num_classes, **run.loss.params, **arguments)
         models.describe(run.model.name)
         if run.head.name != "linear" and run.head.name not in heads.names():

@@ -19,6 +19,7 @@ from losslab import losses
 from losslab.errors import InputError
 from losslab.runs.spec import Run
 from losslab.seeding import torch_seed
+from losslab.training.classweights import ClassWeights
 from losslab.training.regularisation import Regulariser, static_params
 
 Static = tuple[tuple[str, object], ...]
@@ -86,6 +87,7 @@ class Objective:
             if stop == len(runs) or keys[stop] != keys[start]:
                 self.groups.append(self._group(runs, slice(start, stop), given, val_given, transitions))
                 start = stop
+        self.class_weights = ClassWeights(runs, given, num_classes, dtype)
         self.closed = sum(g.models.stop - g.models.start for g in self.groups if g.closed)
 
     def _group(
@@ -121,6 +123,7 @@ class Objective:
 
     def set_epoch(self, epoch: int) -> None:
         """Tells the parts that follow a schedule, or draw labels, which epoch begins."""
+        self.class_weights.set_epoch(epoch)
         for group in self.groups:
             if group.regulariser is not None:
                 group.regulariser.set_epoch(epoch)
@@ -166,6 +169,7 @@ class Objective:
             if not group.closed:
                 plain = group.spec.input == "log_probs" and group.regulariser is None
                 self._open(group, logp if plain else z, y, index, grad, values)
+        self.class_weights.apply(grad, values, y)
         return grad.div_(y.shape[1]), values
 
     def _rows(self, group: Group, index: Tensor) -> dict[str, Tensor]:
