@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from losslab.report.stats import band
 
 PAIRS = (("CE", "NCE"), ("FL", "NFL"), ("MAE", "NMAE"), ("RCE", "NRCE"))
 DASH = (0, (4, 2))
-HOLLOW = {"markerfacecolor": "none", "markeredgewidth": 1.1, "linestyle": "none", "markersize": 4.5}
+HOLLOW: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.1, "linestyle": "none", "markersize": 4.5}
 ACTIVE_PASSIVE = ("NCE+RCE", "NCE+MAE", "NFL+RCE", "NFL+MAE")
 
 
@@ -44,8 +45,8 @@ def _ends(axis: Axes, numbers: pd.DataFrame, method: str, colour: str, epochs: i
     axis.plot([1.03 * epochs] * len(found), found, marker="o", markeredgecolor=colour, clip_on=False, **HOLLOW)
 
 
-def _legend(figure: Figure, entries: Sequence[tuple[str, dict[str, object]]]) -> None:
-    lines = [Line2D([], [], label=label, **{"color": style.INK, **options}) for label, options in entries]  # type: ignore[arg-type]
+def _legend(figure: Figure, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    lines = [Line2D([], [], label=label, **{"color": style.INK, **options}) for label, options in entries]
     style.legend(figure, lines, [str(line.get_label()) for line in lines])
 
 
@@ -108,7 +109,7 @@ def combinations(frame: pd.DataFrame, numbers: pd.DataFrame, titles: Mapping[str
                 _ends(axis, numbers[numbers["dataset"] == dataset], str(method), look.colour, epochs)
             axis.set(title=data_title(part, titles), xlabel="epoch", ylim=(0, 100))
         axes[0].set_ylabel("test accuracy (%)")
-        entries: list[tuple[str, dict[str, object]]] = [
+        entries: list[tuple[str, dict[str, Any]]] = [
             (look.label, {"color": look.colour, "linestyle": look.line}) for look in looks.values()
         ]
         _legend(figure, [*entries, ("published, last epoch", {"marker": "o", "markeredgecolor": style.INK, **HOLLOW})])
@@ -130,7 +131,7 @@ def weights(frame: pd.DataFrame, numbers: pd.DataFrame, titles: Mapping[str, str
             seen = numbers[numbers["setting"] == setting]
             _ends(axes[0], seen, "NCE+RCE", colours[alpha], epochs)
         axes[0].set(title=data_title(frame, titles), xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 100))
-        entries: list[tuple[str, dict[str, object]]] = [(rf"$\alpha$ = {a}", {"color": c}) for a, c in colours.items()]
+        entries: list[tuple[str, dict[str, Any]]] = [(rf"$\alpha$ = {a}", {"color": c}) for a, c in colours.items()]
         entries += [(rf"$\beta$ = {b}", {"linestyle": d}) for b, d in dashes.items()]
         _legend(figure, [*entries, ("published, last epoch", {"marker": "o", "markeredgecolor": style.INK, **HOLLOW})])
     return figure
@@ -195,8 +196,8 @@ def theory_figure() -> Figure:
             xscale="log",
             ylim=(0, 1),
         )
-        for axis, place in zip(axes, ("lower center", "best", "best", "best"), strict=True):
-            axis.legend(fontsize=8, loc=place, ncols=2 if place == "lower center" else 1)
+        for axis, where in zip(axes, ("lower center", "best", "best", "best"), strict=True):
+            axis.legend(fontsize=8, loc=where, ncols=2 if where == "lower center" else 1)
     return figure
 
 

@@ -217,14 +217,8 @@ def escape(classes: int, distance: Sequence[float]) -> pd.DataFrame:
         z[0, -1] = -far
         zero = torch.zeros(1, dtype=torch.int64)
         row = {"distance": far, "p_y": float(z.softmax(-1)[0, 0])}
-        for label, name, given in (
-            ("NCE", "nce", {}),
-            ("NFL", "nfl", {}),
-            ("CE", "ce", {}),
-            ("MAE", "mae", {}),
-            ("NCE+RCE", "nce+rce", {}),
-        ):
-            loss = probe(name, classes, **given)
+        for label in ("NCE", "NFL", "CE", "MAE", "NCE+RCE"):
+            loss = probe(label.lower(), classes)
             row[label] = float(loss.at(loss.from_logits(z), zero))
         rows.append(row)
     return pd.DataFrame(rows).set_index("distance")

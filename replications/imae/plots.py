@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -55,17 +56,16 @@ def line(axis: Axes, frame: pd.DataFrame, curve: str, look: style.Look, dash: ob
 def figure_1() -> Figure:
     """Weight against probability, with the variances."""
     p = np.linspace(0, 1, 401)
-    table = theory.moments()
+    shown = []
     with style.context():
         figure, axes = style.grid(1)
         for name, look in looks().items():
-            variance = table.loc["IMAE T=8" if name == "IMAE" else name, "variance"]
-            label = f"{name}{', T = 8' if name == 'IMAE' else ''}: variance {variance:.2f}"
-            axes[0].plot(p, theory.weight(name, p), color=look.colour, linestyle=look.line, label=label)
-        axes[0].set(
-            xlabel="probability p of the given label", ylabel="weight: L1 norm at the logits", xlim=(0, 1), ylim=(0, 8)
-        )
-        axes[0].legend(loc="upper right", fontsize=8)
+            label = f"{name}{', T = 8' if name == 'IMAE' else ''}: variance {theory.variance(name):.2f}"
+            axes[0].plot(p, theory.weight(name, p), color=look.colour, linestyle=look.line)
+            shown.append(replace(look, label=label))
+        axes[0].set(xlabel="probability p of the given label", ylabel="weight: L1 norm at the logits")
+        axes[0].set(xlim=(0, 1), ylim=(0, 8))
+        legend(figure, shown)
     return figure
 
 
@@ -116,8 +116,8 @@ def integral_figure() -> Figure:
         axes[0].invert_xaxis()
         axes[0].legend(loc="upper left")
         s = 1 / (1 + np.exp(-x))
-        for name, values in (("CCE", -np.log(s)), ("MAE", 2 * (1 - s)), ("IMAE", theory.potential(x))):
-            axes[1].plot(x, values, color=chosen[name].colour, linestyle=chosen[name].line)
+        for name, height in (("CCE", -np.log(s)), ("MAE", 2 * (1 - s)), ("IMAE", theory.potential(x))):
+            axes[1].plot(x, height, color=chosen[name].colour, linestyle=chosen[name].line)
         axes[1].set(xlabel="log p / (1 - p)", ylabel="loss")
         for classes, dash in ((2, ":"), (3, "--"), (10, "-")):
             low = 1 / classes
@@ -130,7 +130,7 @@ def integral_figure() -> Figure:
             axes, ("(a) area from p to the cut", "(b) along the logit", "(c) symmetric?"), strict=True
         ):
             axis.set_title(title)
-        dashes = [
+        dashes: list[tuple[str, dict[str, object]]] = [
             (f"(c) {c} classes", {"linestyle": d, "color": chosen["IMAE"].colour})
             for c, d in ((2, ":"), (3, "--"), (10, "-"))
         ]

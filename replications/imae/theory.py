@@ -6,6 +6,7 @@ Weights and gradients come from the library's own losses; what they should be is
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from losslab.losses.cross_entropy import ce, mae
 from losslab.losses.imae import imae
 
 Array = NDArray[np.float64]
-METHODS = {"CCE": ("ce", {}), "MAE": ("mae", {}), "IMAE": ("imae", {"T": 8.0})}
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {"CCE": ("ce", {}), "MAE": ("mae", {}), "IMAE": ("imae", {"T": 8.0})}
 STEPS = (0.0, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0)
 
 
@@ -47,7 +48,9 @@ def table_2() -> pd.DataFrame:
 
 def moments() -> pd.DataFrame:
     """Mean and variance of the weights under uniform p, and emphasis mode: the L1 norm, and the L2 norm with 10 and 100 classes."""
-    rows = {"CCE": ("ce", {}), "MAE": ("mae", {})} | {f"IMAE T={T:g}": ("imae", {"T": T}) for T in STEPS}
+    rows: dict[str, tuple[str, dict[str, Any]]] = {"CCE": ("ce", {}), "MAE": ("mae", {})} | {
+        f"IMAE T={T:g}": ("imae", {"T": T}) for T in STEPS
+    }
     table = {}
     for name, (loss, given) in rows.items():
         one, two = gradients.moments(loss, **given), gradients.moments(loss, norm=2, **given)
@@ -59,7 +62,13 @@ def moments() -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, orient="index")
 
 
-def _mode(loss: str, given: dict[str, float]) -> float:
+def variance(method: str) -> float:
+    """Variance of the weight under uniform p; T = 8."""
+    name, given = METHODS[method]
+    return gradients.moments(name, **given).variance
+
+
+def _mode(loss: str, given: dict[str, Any]) -> float:
     return float("nan") if given.get("T") == 0 else gradients.emphasis(loss, **given)
 
 
@@ -114,7 +123,7 @@ def batch_norms(samples: int = 128, classes: int = 10) -> pd.DataFrame:
     """Sum of the gradients' L1 norms over a batch, under the mean: released normalisation, plain mean, and the other losses."""
     torch.manual_seed(1)
     targets = torch.arange(samples) % classes
-    rows = {}
+    rows: dict[str, dict[str, float]] = {}
     for name, sharpness in (("untrained", 0.1), ("half fitted", 4.0), ("all fitted", 14.0)):
         logits = torch.randn(samples, classes, dtype=torch.float64) + sharpness * nn.functional.one_hot(
             targets, classes

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import samples
 import theory
 import torch
 from matplotlib.axes import Axes
@@ -16,12 +16,12 @@ from matplotlib.lines import Line2D
 from losslab.analysis import information
 from losslab.losses.dmi import dmi as l_dmi
 from losslab.papers import results
-from losslab.report import published, style
+from losslab.report import style
 
 SHOWN = ("CE", "FW", "GCE", "LCCN", "DMI")
 KEYS = dict(zip(SHOWN, ("ce", "forward_est", "gce", "lccn", "dmi"), strict=True))
 CASES = {"case 1": "case 1: both ways", "case 2": "case 2: bags to clothes", "case 3": "case 3: clothes to bags"}
-HOLLOW = {"markerfacecolor": "white", "markeredgewidth": 1.0, "markersize": 4.5}
+HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markeredgewidth": 1.0, "markersize": 4.5}
 
 
 def as_authors_select(frame: pd.DataFrame) -> pd.DataFrame:
@@ -62,10 +62,18 @@ def figure_1(size: int = 24, classes: int = 4) -> Figure:
             axis.imshow(values, aspect="auto", cmap="Greys", vmin=0, vmax=values.max())
             axis.grid(False)
             axis.set(title=title, xlabel=x, ylabel=y)
+        axes[0].set_yticks(range(classes))
+        axes[1].set_xticks(range(classes))
+        axes[2].set(xticks=range(classes), yticks=range(classes))
         for i in range(classes):
             for j in range(classes):
                 axes[2].text(
-                    j, i, f"{u[i, j]:.2f}", ha="center", va="center", color="white" if u[i, j] > u.max() / 2 else style.INK
+                    j,
+                    i,
+                    f"{u[i, j]:.2f}",
+                    ha="center",
+                    va="center",
+                    color="white" if u[i, j] > u.max() / 2 else style.INK,
                 )
         value = float(l_dmi(logits.log_softmax(-1), labels))
         figure.suptitle(rf"$L_{{DMI}} = -\log|\det U|$ = {value:.2f}, |det U| = {np.exp(-value):.1e}")
@@ -89,14 +97,15 @@ def determinants() -> Figure:
         axes[0].set(xlabel=r"$\log|\det Q| + \log|\det T|$", ylabel=r"$\log|\det(QT)|$")
         axes[1].set(xlabel=r"$-\log|\det T|$, nats", ylabel="share of random matrices below", xlim=(-0.5, None))
         rates = np.linspace(0, 0.9, 46)
-        for label, matrix, dash in (
+        noise: tuple[tuple[str, Callable[[float], theory.Array], Any], ...] = (
             ("two classes, all cases", lambda r: theory.case_matrix("MR", r), "-"),
             ("CIFAR-10, class-dependent", lambda r: theory.case_matrix("CIFAR-10", r), (0, (5, 2))),
             ("CIFAR-10, drawn from all classes", lambda r: theory.independent_matrix(10, r), (0, (1.5, 1.8))),
             ("CIFAR-10, drawn from the others", lambda r: theory.independent_matrix(10, r, True), (0, (6, 2, 1.5, 2))),
-        ):
-            values = [max(abs(float(np.linalg.det(matrix(r)))), 1e-12) for r in rates]
-            axes[2].plot(rates, values, color=style.INK, linestyle=dash)
+        )
+        for label, matrix, dash in noise:
+            left = [max(abs(float(np.linalg.det(matrix(r)))), 1e-12) for r in rates]
+            axes[2].plot(rates, left, color=style.INK, linestyle=dash)
             lines.append(Line2D([], [], color=style.INK, linestyle=dash, label=label))
         axes[2].set(yscale="log", ylim=(1e-10, 2), xlabel="noise amount r", ylabel=r"$|\det T|$")
         for axis, letter, title in zip(
@@ -139,7 +148,11 @@ def claim_b2() -> Figure:
                 for k in (0, 1):
                     axis.bar(place + 0.4 * k - 0.2, values[k] / max(values), width=0.38, color=looks[k])
                     axis.text(
-                        place + 0.4 * k - 0.2, values[k] / max(values) + 0.02, f"{values[k]:.4g}", ha="center", fontsize=8
+                        place + 0.4 * k - 0.2,
+                        values[k] / max(values) + 0.02,
+                        f"{values[k]:.4g}",
+                        ha="center",
+                        fontsize=8,
                     )
             axis.set(title=title, ylim=(0.7, 1.08), ylabel="share of the larger one")
             axis.set_xticks([0, 1], ["clean labels", "noisy labels"])
@@ -152,17 +165,26 @@ def normalised() -> Figure:
     classes = np.arange(2, 21)
     with style.context():
         figure, axes = style.grid(2, width=4.4, height=3.2, share_y=False)
-        forms = {
+        forms: dict[str, tuple[str, Any]] = {
             "exact": (style.of("dmi").colour, "-"),
             "official, not divided by N": (style.of("gce").colour, (0, (5, 2))),
             "divided by N, + 0.001": (style.INK, (0, (1.5, 1.8))),
         }
         for name, size in (("official, not divided by N", 128), ("divided by N, + 0.001", None)):
             axes[0].plot(
-                classes, [theory.gradient_factor(int(c), size) for c in classes], color=forms[name][0], linestyle=forms[name][1]
+                classes,
+                [theory.gradient_factor(int(c), size) for c in classes],
+                color=forms[name][0],
+                linestyle=forms[name][1],
             )
         axes[0].axhline(1, color=forms["exact"][0])
-        axes[0].set(yscale="log", xlabel="classes C", ylabel="share of the gradient that is left", ylim=(1e-22, 10))
+        axes[0].set(
+            yscale="log",
+            xlabel="classes C",
+            ylabel="share of the gradient that is left",
+            ylim=(1e-22, 10),
+            xticks=range(2, 21, 3),
+        )
         accuracy = np.linspace(0.15, 0.99, 60)
         for name, (colour, dash) in forms.items():
             values = np.array([theory.loss_forms(10, a)[name] for a in accuracy])
@@ -192,12 +214,16 @@ def batch_table(sizes: Sequence[int] = (16, 32, 64, 128, 256, 1024)) -> pd.DataF
 
 def batches(table: pd.DataFrame) -> Figure:
     """Bias of the batch loss, its standard deviation, and the share of singular batches against N."""
-    titles = {"bias": "mean loss - loss of Q (nats)", "spread": "standard deviation (nats)", "singular": "share with det = 0"}
+    titles = {
+        "bias": "mean loss - loss of Q (nats)",
+        "spread": "standard deviation (nats)",
+        "singular": "share with det = 0",
+    }
     with style.context():
         figure, axes = style.grid(3, width=3.6, height=3.0, share_y=False)
         lines = []
         for place, name in enumerate(BATCH_CASES):
-            look = {"color": style.ramp(style.of("dmi").colour, place, 3), "marker": "osD"[place]}
+            look: dict[str, Any] = {"color": style.ramp(style.of("dmi").colour, place, 3), "marker": "osD"[place]}
             for axis, column in zip(axes, titles, strict=True):
                 rows = table.loc[name]
                 axis.plot(rows.index, rows[column], **look)
@@ -212,22 +238,33 @@ def batches(table: pd.DataFrame) -> Figure:
 # The paper's figures
 
 
-def rates_panel(
-    axis: Axes, frame: pd.DataFrame, numbers: pd.DataFrame, metric: str = "test_acc", bars: str = "interval"
-) -> None:
+def rates_panel(axis: Axes, frame: pd.DataFrame, numbers: pd.DataFrame, metric: str = "test_acc") -> None:
     """Methods against the noise amount: mean over the seeds, its interval or standard deviation, published points on dotted lines."""
     for method, key in KEYS.items():
         look, rows = style.of(key), frame[(frame["method"] == method) & (frame["status"] == "done")]
         seen = numbers[numbers["method"] == method].sort_values("noise_rate")
         axis.plot(
-            seen["noise_rate"], seen["mean"], color=look.colour, linestyle=":", linewidth=0.9, marker=look.marker, **HOLLOW
+            seen["noise_rate"],
+            seen["mean"],
+            color=look.colour,
+            linestyle=":",
+            linewidth=0.9,
+            marker=look.marker,
+            **HOLLOW,
         )
         if rows.empty:
             continue
         values = results.values(rows, metric, "best_val").groupby(rows["noise_rate"])
         mean, spread = values.mean(), values.std(ddof=1).fillna(0)
         axis.errorbar(
-            mean.index, mean, yerr=spread, color=look.colour, linestyle=look.line, marker=look.marker, capsize=2, markersize=5
+            mean.index,
+            mean,
+            yerr=spread,
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            capsize=2,
+            markersize=5,
         )
     axis.set(xlabel="noise amount r", xlim=(-0.04, 0.94))
 
@@ -280,8 +317,8 @@ def figure_4(frame: pd.DataFrame, numbers: pd.DataFrame, titles: Mapping[str, st
     with style.context():
         figure, axes = style.grid(9, columns=3, width=3.5, height=2.9, share_y=False)
         for axis, letter, (dataset, kind) in zip(axes, "abcdefghi", panels, strict=True):
-            chosen = [t[(t["dataset"] == dataset) & (t["noise_type"] == kind)] for t in (frame, numbers)]
-            rates_panel(axis, *chosen)
+            mine, seen = (t[(t["dataset"] == dataset) & (t["noise_type"] == kind)] for t in (frame, numbers))
+            rates_panel(axis, mine, seen)
             _mark(axis, letter, f"{_names(frame, titles, dataset)}\n{CASES.get(kind, kind)}")
             axis.set_ylim(*((5, 101) if dataset == "fashion_mnist" else (30, 101)))
         for axis in axes[::3]:
@@ -298,7 +335,9 @@ def algorithm_1(frame: pd.DataFrame, rate: float) -> Figure:
         for colour, row in zip(colours, results.records(rows), strict=True):
             loss = np.array(row["val_loss"], dtype=float)
             kept = int(loss.argmin())
-            for axis, curve in zip(axes, (loss, 100 * np.array(row["val_acc"]), 100 * np.array(row["test_acc"])), strict=True):
+            for axis, curve in zip(
+                axes, (loss, 100 * np.array(row["val_acc"]), 100 * np.array(row["test_acc"])), strict=True
+            ):
                 axis.plot(np.arange(1, len(curve) + 1), curve, color=colour)
                 axis.plot(kept + 1, curve[kept], marker="*", color=colour, markersize=11)
         labels = ("L_DMI, noisy validation part", "noisy validation accuracy (%)", "clean test accuracy (%)")

@@ -112,7 +112,7 @@ def _forward(weights: list[Tensor], x: Tensor) -> Tensor:
 
 
 def _run(flock: Flock, x: Tensor, test: Tensor, first: int, second: int, every: int) -> None:
-    who, n, count = flock.members, len(x), len(flock.members)
+    who, n = flock.members, len(x)
     half = sum(m.loss == "ce" for m in who)
     weights = _weights(who[:half])  # up to the switch both halves are the same networks
     optimiser = torch.optim.SGD(weights, lr=1.0, momentum=0.9, weight_decay=0.0)

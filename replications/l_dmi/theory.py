@@ -17,6 +17,7 @@ from losslab.noise import transition_matrix
 from losslab.seeding import generator
 
 Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
 CASES = {
     "Fashion-MNIST, case 1": ("l_dmi_fashion_1", 2),
     "Fashion-MNIST, case 2": ("l_dmi_fashion_2", 2),
@@ -146,18 +147,17 @@ def gradient_checks(classes: int = 10, size: int = 128) -> dict[str, float]:
     closed = p * (v - (p * v).sum(-1, keepdim=True))
     (by_library,) = torch.autograd.grad(l_dmi(leaf.log_softmax(-1), y), leaf)
     value = l_dmi(z.log_softmax(-1), y)
+    t = torch.from_numpy(independent_matrix(classes, 0.6))
+    (of_expected,) = torch.autograd.grad(-torch.linalg.slogdet(leaf.softmax(-1).mT @ t[y] / size)[1], leaf)
     order = torch.from_numpy(generator("l_dmi", "order").permutation(classes))
     return {
         "closed_form": float((closed - by_logits).abs().max()),
         "library": float((by_library - by_logits).abs().max()),
+        "expected_labels": float((of_expected - by_logits).abs().max()),
         "euler": float((p * v).sum() + classes),
         "permuted_outputs": float((l_dmi(z[:, order].log_softmax(-1), y) - value).abs()),
         "permuted_labels": float((l_dmi(z.log_softmax(-1), order[y]) - value).abs()),
-        "scale": float(
-            -torch.linalg.slogdet(size * u)[1]
-            + torch.linalg.slogdet(u)[1]
-            + classes * np.log(size)
-        ),
+        "scale": float(-torch.linalg.slogdet(size * u)[1] + torch.linalg.slogdet(u)[1] + classes * np.log(size)),
     }
 
 
@@ -199,7 +199,7 @@ def loss_forms(classes: int, accuracy: float, size: int = 128, eps: float = 1e-3
     }
 
 
-def lookup_ratio(labels: Array, given: Array, classes: int) -> dict[str, float]:
+def lookup_ratio(labels: Labels, given: Labels, classes: int) -> dict[str, float]:
     """rho of a lookup table that repeats the given labels, measured and by formula, and 1 / |det T| with the realised T."""
     t = realised(labels, given, classes)
     rho = information.invariance_ratio(
@@ -215,7 +215,7 @@ def lookup_ratio(labels: Array, given: Array, classes: int) -> dict[str, float]:
     }
 
 
-def realised(labels: Array, given: Array, classes: int) -> Array:
+def realised(labels: Labels, given: Labels, classes: int) -> Array:
     """The transition matrix that a realisation of the noise really has: counts, normalised by rows."""
     counts = np.zeros((classes, classes))
     np.add.at(counts, (labels.astype(int), given.astype(int)), 1)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.optimize import linear_sum_assignment
 
 from losslab.papers import results
 from losslab.report import style
 
-RULES = {
+RULES: dict[str, tuple[str, Any]] = {
     "lowest L_DMI": ("own", "-"),
     "noisy accuracy": ("noisy", (0, (5, 2))),
     "last epoch": ("last", (0, (1.5, 1.8))),
@@ -33,6 +35,24 @@ def seeds_of(frame: pd.DataFrame, reading: str, **keys: object) -> list[float]:
     for key, value in keys.items():
         rows = rows[rows[key] == value]
     return [float(v) for v in results.values(rows, "test_acc", reading)]
+
+
+def matched(frame: pd.DataFrame, rate: float) -> pd.DataFrame:
+    """Test accuracy at the last epoch, as it is and with the predicted classes renamed in the best way, per cent; mean over the seeds."""
+    rows = []
+    for row in results.records(frame[(frame["noise_rate"] == rate) & (frame["status"] == "done")]):
+        shares = np.array(row["predicted_test"][-1])  # true class by predicted class; the classes are nearly balanced
+        true, named = linear_sum_assignment(-shares)
+        rows.append(
+            (
+                row["method"],
+                100 * shares.diagonal().mean(),
+                100 * shares[true, named].mean(),
+                float((true == named).sum()),
+            )
+        )
+    columns = ["method", "as it is", "classes renamed", "classes that keep their name"]
+    return pd.DataFrame(rows, columns=columns).groupby("method", sort=False).mean()
 
 
 def selection_table(raw: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +76,7 @@ def selection(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             rates = rows.index.get_level_values("noise_rate")
             for column, dash in RULES.values():
                 axis.plot(rates, rows[column], color=style.of("dmi").colour, linestyle=dash, marker=".")
-            axis.set(title=f"{titles[dataset]}, {kind}", xlabel="noise amount r", ylim=(5, 101))
+            axis.set(title=f"{titles[str(dataset)]}, {kind}", xlabel="noise amount r", ylim=(5, 101))
         for axis in axes[::3]:
             axis.set_ylabel("test accuracy (%)")
         lines = [Line2D([], [], color=style.of("dmi").colour, linestyle=d, label=n) for n, (_, d) in RULES.items()]
@@ -84,12 +104,17 @@ def rho(table: pd.DataFrame, switch: int, lookup: pd.DataFrame) -> Figure:
             axis.set(yscale="log", xlabel="epoch", ylabel=r"$\rho$", title=f"noise amount {rate:g}")
         last = axes[-1]
         last.plot(lookup.index, lookup["rho"], color=style.INK, marker="o", label="lookup table, its own labels")
-        last.plot(lookup.index, lookup["one_over_det"], color=style.INK, linestyle=":", marker="x", label=r"$1/|\det T|$")
+        last.plot(
+            lookup.index, lookup["one_over_det"], color=style.INK, linestyle=":", marker="x", label=r"$1/|\det T|$"
+        )
         last.plot(lookup.index, lookup["fresh"], color=style.INK, linestyle="--", marker="s", label="fresh labels")
         last.axhline(1, color=style.INK, linewidth=0.8)
         last.set(yscale="log", xlabel="noise amount r", ylabel=r"$\rho$", title="a lookup table")
         last.legend(loc="upper left")
-        lines = [Line2D([], [], color=style.of(k).colour, label=n) for k, n in (("ce", "CE, then CE"), ("dmi", "CE, then L_DMI"))]
+        lines = [
+            Line2D([], [], color=style.of(k).colour, label=n)
+            for k, n in (("ce", "CE, then CE"), ("dmi", "CE, then L_DMI"))
+        ]
         lines += [
             Line2D([], [], color=style.INK, label="training data"),
             Line2D([], [], color=style.INK, linestyle="--", label="held out, fresh noise"),
@@ -125,7 +150,7 @@ def ranking(table: pd.DataFrame) -> Figure:
 
 def instance(table: pd.DataFrame) -> Figure:
     """E4: rho against the network's accuracy, for noise that follows the image and for noise of the same matrix that does not."""
-    dashes = {"follows the image": "-", "same matrix, independent": (0, (4, 2))}
+    dashes: dict[str, Any] = {"follows the image": "-", "same matrix, independent": (0, (4, 2))}
     strengths = sorted(table["sharpness"].unique())
     with style.context():
         figure, axes = style.grid(len(strengths), width=3.6, height=3.0)
@@ -135,7 +160,9 @@ def instance(table: pd.DataFrame) -> Figure:
                 by_epoch = rows.groupby("epoch")["rho"]
                 mean = by_epoch.mean()
                 axis.plot(mean.index, mean, color=style.of(key).colour, linestyle=dash, marker=".")
-                axis.fill_between(mean.index, by_epoch.min(), by_epoch.max(), color=style.of(key).colour, alpha=0.15, linewidth=0)
+                axis.fill_between(
+                    mean.index, by_epoch.min(), by_epoch.max(), color=style.of(key).colour, alpha=0.15, linewidth=0
+                )
             axis.axhline(1, color=style.INK, linewidth=0.8)
             axis.set(yscale="log", xlabel="epoch", title=f"sharpness {sharpness:g}")
         axes[0].set_ylabel(r"$\rho$, held-out images")

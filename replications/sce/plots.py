@@ -1,8 +1,8 @@
-"""The figures of this paper: Figures 1 to 6 in the paper's own form, and those that answer the questions."""
+"""The paper's figures: Figures 1 to 6 in the paper's own form, and the losses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,20 @@ from matplotlib.ticker import MaxNLocator
 
 from losslab.papers import results
 from losslab.report import style
-from losslab.report.stats import band, summarise
+from losslab.report.stats import band
 
 CLASSES = sns.color_palette("colorblind", 10)
 OVERALL = "#C00000"  # the paper's overall curve is red
 HARD = 3  # the class whose confidence the paper shows
-SHARES = (5 / 120, 10 / 120, 30 / 120, 50 / 120, 70 / 120, 90 / 120, 110 / 120)  # the paper's epochs, as shares of its training
+SHARES = (
+    5 / 120,
+    10 / 120,
+    30 / 120,
+    50 / 120,
+    70 / 120,
+    90 / 120,
+    110 / 120,
+)  # the paper's epochs, as shares of its training
 BARS = (50 / 120, 100 / 120)
 
 
@@ -34,7 +42,9 @@ def mean_of(frame: pd.DataFrame, reading: str = "last", metric: str = "test_acc"
 
 def per_class(frame: pd.DataFrame) -> np.ndarray:
     """Test accuracy by epoch and class, mean over the runs of the frame, per cent: `(epochs, K)`."""
-    return 100 * np.mean([np.stack([np.asarray(v, dtype=float) for v in curve]) for curve in frame["test_acc_per_class"]], axis=0)
+    return 100 * np.mean(
+        [np.stack([np.asarray(v, dtype=float) for v in curve]) for curve in frame["test_acc_per_class"]], axis=0
+    )
 
 
 def tables(frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -61,17 +71,17 @@ def _line(axis: Axes, frame: pd.DataFrame, look: style.Look, curve: str = "test_
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _legend(figure: Figure, looks: Sequence[style.Look], more: Sequence[tuple[str, dict[str, object]]] = ()) -> None:
+def _legend(figure: Figure, looks: Sequence[style.Look], more: Sequence[tuple[str, Mapping[str, object]]] = ()) -> None:
     lines = [Line2D([], [], color=look.colour, linestyle=look.line, label=look.label) for look in looks]
     lines += [Line2D([], [], label=label, **{"color": style.INK, **options}) for label, options in more]  # type: ignore[arg-type]
     style.legend(figure, lines, [str(line.get_label()) for line in lines])
 
 
-def _mark(axis: Axes, letter: str, title: str) -> None:
+def mark(axis: Axes, letter: str, title: str) -> None:
     axis.set_title(f"({letter}) {title}")
 
 
-def _class_legend(figure: Figure, more: Sequence[tuple[str, dict[str, object]]] = (), title: str = "class") -> None:
+def class_legend(figure: Figure, more: Sequence[tuple[str, Mapping[str, object]]] = (), title: str = "class") -> None:
     lines = [Line2D([], [], color=CLASSES[k], label=str(k)) for k in range(10)]
     lines += [Line2D([], [], label=label, **{"color": style.INK, **options}) for label, options in more]  # type: ignore[arg-type]
     style.legend(figure, lines, [str(line.get_label()) for line in lines], title)
@@ -106,8 +116,11 @@ def losses() -> Figure:
         axes[3].legend(loc="lower left", title="SL as on", fontsize=8)
         titles = ("the losses", "their gradients", "how much of SL is RCE", "where the expected loss is smallest")
         for axis, letter, title in zip(axes, "abcd", titles, strict=True):
-            _mark(axis, letter, title)
-        reverse = [(f"RCE, A = {A:.3g}", {"color": style.ramp(rce.colour, i, 3)}) for i, A in enumerate((theory.A_CODE, -4.0, -2.0))]
+            mark(axis, letter, title)
+        reverse = [
+            (f"RCE, A = {A:.3g}", {"color": style.ramp(rce.colour, i, 3)})
+            for i, A in enumerate((theory.A_CODE, -4.0, -2.0))
+        ]
         _legend(figure, [ce], [*reverse, ("SL (0.1, 1)", {"color": sce.colour, "linestyle": "--"})])
     return figure
 
@@ -117,21 +130,26 @@ def losses() -> Figure:
 
 def figure_1(frame: pd.DataFrame, titles: dict[str, str]) -> Figure:
     """Accuracy of single classes over the epochs, all classes in red."""
-    wanted = [("CE", 0.0, "CE, clean"), ("CE", 0.4, "CE, 40 % symmetric"), ("LSR", 0.4, "LSR, 40 %"), ("SL", 0.4, "SL, 40 %")]
+    wanted = [
+        ("CE", 0.0, "CE, clean"),
+        ("CE", 0.4, "CE, 40 % symmetric"),
+        ("LSR", 0.4, "LSR, 40 %"),
+        ("SL", 0.4, "SL, 40 %"),
+    ]
     with style.context():
         figure, axes = style.grid(4, columns=4, width=2.9, height=3.0)
         figure.suptitle(data_name(frame, titles))
         for axis, letter, (method, rate, title) in zip(axes, "abcd", wanted, strict=True):
             rows = frame[(frame["method"] == method) & (frame["noise_rate"] == rate)]
-            _classes(axis, rows)
-            _mark(axis, letter, title)
+            classes(axis, rows)
+            mark(axis, letter, title)
             axis.set(xlabel="epoch", ylim=(20, 101))
         axes[0].set_ylabel("test accuracy (%)")
-        _class_legend(figure, [("all classes", {"color": OVERALL, "linewidth": 2.4})])
+        class_legend(figure, [("all classes", {"color": OVERALL, "linewidth": 2.4})])
     return figure
 
 
-def _classes(axis: Axes, rows: pd.DataFrame) -> None:
+def classes(axis: Axes, rows: pd.DataFrame) -> None:
     curves = per_class(rows)
     epochs = np.arange(1, len(curves) + 1)
     for k in range(curves.shape[1]):
@@ -141,7 +159,7 @@ def _classes(axis: Axes, rows: pd.DataFrame) -> None:
 
 
 def predictions(frame: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """(a) Mean softmax of correctly labelled training samples of class 3 at several epochs; (b) predictions and correct ones per class at two epochs."""
+    """(a) Mean softmax of correctly labelled training samples of class 3 at several epochs; (b) predictions per class at two epochs."""
     confidence, predicted = tables(frame, "softmax_train"), tables(frame, "predicted_train")
     look, x = style.of(str(frame["key"].iloc[0])), np.arange(10)
     shown = sorted({max(1, round(share * len(confidence))) for share in SHARES})
@@ -154,15 +172,16 @@ def predictions(frame: pd.DataFrame, titles: dict[str, str]) -> Figure:
             axes[0].plot(x, confidence[epoch - 1, HARD], color=colour, marker="o", markersize=3)
             handles.append(Line2D([], [], color=colour, marker="o", markersize=3, label=f"epoch {epoch}"))
         axes[0].set(xlabel="class", ylabel="mean confidence", ylim=(0, 1), xticks=x)
-        _mark(axes[0], "a", f"class {HARD}, correct labels")
+        mark(axes[0], "a", f"class {HARD}, correct labels")
         for axis, share in zip(axes[1:], BARS, strict=True):
             epoch = max(1, round(share * len(predicted)))
             axis.bar(x - 0.2, 100 * predicted[epoch - 1].sum(0), width=0.38, color=style.ramp(look.colour, 2, 3))
             axis.bar(x + 0.2, 100 * predicted[epoch - 1].diagonal(), width=0.38, color=look.colour)
             axis.axhline(100, color=style.INK, linewidth=0.8, linestyle=":")
             axis.set(xlabel="class", ylabel="per cent of the class's size", xticks=x, ylim=(0, 140))
-            _mark(axis, "b", f"training set, epoch {epoch}")
-        handles += [Patch(facecolor=style.ramp(look.colour, 2, 3), label="predicted as the class"), Patch(facecolor=look.colour, label="... and rightly")]
+            mark(axis, "b", f"training set, epoch {epoch}")
+        handles.append(Patch(facecolor=style.ramp(look.colour, 2, 3), label="predicted as the class"))
+        handles.append(Patch(facecolor=look.colour, label="... and rightly"))
         style.legend(figure, handles, [str(h.get_label()) for h in handles])
     return figure
 
@@ -172,14 +191,17 @@ def figure_4(frame: pd.DataFrame, titles: dict[str, str]) -> Figure:
     looks, panels = _looks(frame), []
     for name, words in (("benchmark", "network of Table 1"), ("class-wise", "network of Figure 1")):
         rows = frame[(frame["experiment"] == name) & (frame["noise_rate"] > 0)]
-        panels += [(rows[rows["noise_rate"] == rate], f"{rate:.0%} noise, {words}") for rate in sorted(rows["noise_rate"].unique())]
+        panels += [
+            (rows[rows["noise_rate"] == rate], f"{rate:.0%} noise, {words}")
+            for rate in sorted(rows["noise_rate"].unique())
+        ]
     with style.context():
         figure, axes = style.grid(len(panels), columns=3, share_y=True)
         figure.suptitle(data_name(frame, titles))
         for axis, letter, (part, title) in zip(axes, "abcdefgh", panels, strict=False):
             for method, rows in part.groupby("method", sort=False):
                 _line(axis, rows, looks[str(method)])
-            _mark(axis, letter, title)
+            mark(axis, letter, title)
             axis.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 101))
         _legend(figure, list(looks.values()))
     return figure
@@ -194,10 +216,10 @@ def figure_5(maps: dict[str, np.ndarray], labels: np.ndarray, scores: dict[str, 
             for k in range(10):
                 mine = points[labels == k]
                 axis.plot(mine[:, 0], mine[:, 1], linestyle="none", marker="o", markersize=2.6, color=CLASSES[k])
-            _mark(axis, letter, f"{name}, silhouette {scores[name]:.2f}")
+            mark(axis, letter, f"{name}, silhouette {scores[name]:.2f}")
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
-        _class_legend(figure)
+        class_legend(figure)
     return figure
 
 
@@ -222,124 +244,16 @@ def figure_6(frame: pd.DataFrame, titles: dict[str, str]) -> Figure:
                 colour = plain.colour if plain else sns.color_palette("viridis", len(chosen))[place]
                 mean = band([[100 * v for v in values] for values in rows["test_acc"]])[0]
                 label = {"SL": "SL (A=-9.21)" if not plain else "SL"}.get(name, name)
-                axis.plot(np.arange(1, len(mean) + 1), mean, color=colour, linestyle="--" if name.startswith("5") else "-", label=label)
+                axis.plot(
+                    np.arange(1, len(mean) + 1),
+                    mean,
+                    color=colour,
+                    linestyle="--" if name.startswith("5") else "-",
+                    label=label,
+                )
             axis.legend(loc="lower right", fontsize=8)
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axis.set(xlabel="epoch", ylim=(0, 101))
-            _mark(axis, letter, title)
+            mark(axis, letter, title)
         axes[0].set_ylabel("test accuracy (%)")
     return figure
-
-
-# The questions
-
-
-def spread_over_classes(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per run: range and standard deviation over the classes at the last epoch, in points."""
-    kept = frame[frame["status"] == "done"]
-    columns = {name: results.values(kept, f"test_acc_per_class.{name}", "last") for name in ("min", "max", "spread", "std")}
-    return kept[["experiment", "dataset", "stand_in", "noise_type", "noise_rate", "method", "key", "seed"]].assign(**columns)
-
-
-def class_wise(asymmetric: pd.DataFrame, grid: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """(a, b) Single classes under asymmetric noise, CE and SL; (c, d) standard deviation over the classes against the rate of symmetric noise."""
-    spread = spread_over_classes(grid)
-    with style.context():
-        figure, axes = style.grid(4, columns=4, width=2.9, height=3.0, share_y=False)
-        for axis, letter, method in zip(axes, "ab", ("CE", "SL"), strict=False):
-            rows = asymmetric[asymmetric["method"] == method]
-            _classes(axis, rows)
-            _mark(axis, letter, f"{method}, 40 % asymmetric")
-            axis.set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 101))
-        for axis, letter, dataset in zip(axes[2:], "cd", ("cifar10", "cifar100"), strict=True):
-            part = spread[(spread["dataset"] == dataset) & spread["noise_type"].isin(["clean", "symmetric"])]
-            for method, rows in part.groupby("method", sort=False):
-                look = style.of(str(rows["key"].iloc[0]))
-                by_rate = [(rate, summarise(runs["std"])) for rate, runs in rows.groupby("noise_rate")]
-                x, mean = [r for r, _ in by_rate], np.array([s.mean for _, s in by_rate])
-                error = np.nan_to_num([s.high - s.mean for _, s in by_rate])
-                axis.errorbar(x, mean, yerr=error, color=look.colour, linestyle=look.line, marker=look.marker, capsize=2)
-            axis.set(xlabel="noise rate", ylabel="std over classes (points)", ylim=(0, None))
-            _mark(axis, letter, data_name(part, titles).replace(" (stand-in:", "\n(stand-in:") if len(part) else dataset)
-        looks = [Line2D([], [], color=style.of(k).colour, label=style.of(k).label) for k in dict.fromkeys(spread["key"]) if k in ("ce", "sce", "gce")]
-        lines = [Line2D([], [], color=CLASSES[k], label=f"class {k}") for k in range(10)]
-        lines += [Line2D([], [], color=OVERALL, linewidth=2.4, label="all classes"), *looks]
-        style.legend(figure, lines, [str(line.get_label()) for line in lines])
-    return figure
-
-
-def beta(frame: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """(a) Accuracy over the epochs for beta at alpha = 0.1; (b) last epoch against beta |A|, the A study and the beta study on one axis."""
-    rows, look = [], style.of("sce")
-    for name, part in frame.groupby("method", sort=False):
-        text, _, number = str(name).partition("=")
-        product = {"SL A": lambda v: -v, "SL beta": lambda v: -theory.A_CODE * v}.get(text)
-        if product is not None:
-            rows.append((text[3:], product(float(number)), summarise(results.values(part, "test_acc", "last"))))
-    with style.context():
-        figure, axes = style.grid(2, columns=2, width=4.0, height=3.2)
-        figure.suptitle("40 % symmetric noise, " + data_name(frame, titles))
-        names = [n for n in dict.fromkeys(frame["method"]) if " beta=" in n] or ["SL"]
-        for place, name in enumerate(names):
-            mean = band([[100 * v for v in values] for values in frame.loc[frame["method"] == name, "test_acc"]])[0]
-            axes[0].plot(np.arange(1, len(mean) + 1), mean, color=sns.color_palette("viridis", len(names))[place], label=name)
-        for kind, marker in (("A", "o"), ("beta", "D")):
-            mine = sorted((x, s) for k, x, s in rows if k == kind)
-            if mine:
-                error = np.nan_to_num([s.high - s.mean for _, s in mine])
-                axes[1].errorbar(
-                    [x for x, _ in mine], [s.mean for _, s in mine], yerr=error, marker=marker, capsize=2,
-                    color=style.ramp(look.colour, int(kind == "beta"), 2), label=f"{kind} varied", linestyle="-" if kind == "A" else "--",
-                )  # fmt: skip
-        axes[0].set(xlabel="epoch", ylabel="test accuracy (%)", ylim=(0, 101))
-        axes[1].set(xlabel="beta |A|", xscale="log")
-        for axis, letter, title in zip(axes, "ab", ("beta, at alpha = 0.1, A = -9.21", "only the product acts, last epoch"), strict=True):
-            axis.legend(loc="lower right", fontsize=8)
-            _mark(axis, letter, title)
-    return figure
-
-
-def gradients(terms: pd.DataFrame, wrong: pd.DataFrame, gains: pd.DataFrame, rate: float) -> Figure:
-    """(a) RCE's gradient per class over the epochs; (b) SL's gain against it; (c, d) wrongly labelled samples: confidence and push on the true class."""
-    mine = terms[(terms["loss"] == "SL") & (terms["rate"] == rate)].groupby(["epoch", "class"])["RCE"].mean().unstack()
-    bad = wrong[wrong["rate"] == rate]
-    keys = {"CE": "ce", "RCE": "rce", "SL": "sce"}
-    with style.context():
-        figure, axes = style.grid(4, columns=4, width=3.0, height=3.1, share_y=False)
-        for k in mine.columns:
-            axes[0].plot(mine.index, mine[k], color=CLASSES[k], linewidth=1.1)
-        for k, rows in gains.groupby("class"):
-            axes[1].plot(rows["RCE mass"], rows["gain"], linestyle="none", marker="o", markersize=4, color=CLASSES[int(str(k))])
-        for name, key in keys.items():
-            by_epoch = bad[bad["loss"] == name].groupby("epoch").mean(numeric_only=True)
-            look = style.of(key)
-            axes[2].plot(by_epoch.index, by_epoch["p given"], color=look.colour)
-            axes[2].plot(by_epoch.index, by_epoch["p true"], color=look.colour, linestyle="--")
-            axes[3].plot(by_epoch.index, by_epoch["given, CE"] + by_epoch["given, RCE"], color=look.colour)
-            axes[3].plot(by_epoch.index, by_epoch["true, CE"] + by_epoch["true, RCE"], color=look.colour, linestyle="--")
-        axes[3].axhline(0, color=style.INK, linewidth=0.8)
-        axes[0].set(xlabel="epoch", ylabel="mean |A| p (1 - p)")
-        axes[1].set(xlabel="the same, first half of training", ylabel="SL minus CE (points)")
-        axes[2].set(xlabel="epoch", ylabel="mean softmax", ylim=(0, 1))
-        axes[3].set(xlabel="epoch", ylabel="mean gradient in the logit")
-        names = ("RCE's gradient in SL", "... and the gain", "wrong labels: p", "wrong labels: gradient")
-        for axis, letter, title in zip(axes, "abcd", names, strict=True):
-            _mark(axis, letter, title)
-        methods = [(style.of(key).label, {"color": style.of(key).colour}) for key in keys.values()]
-        _class_legend(figure, [*methods, ("given label", {}), ("true label", {"linestyle": "--"})], "class; method")
-    return figure
-
-
-def class_correlation(frame: pd.DataFrame, first: dict[str, object], second: dict[str, object]) -> float:
-    """Spearman's rank correlation over the classes between two cells' class accuracies (means over the seeds, last epoch)."""
-    from scipy.stats import spearmanr
-
-    ends = []
-    for keys in (first, second):
-        rows = frame
-        for key, value in keys.items():
-            rows = rows[rows[key] == value]
-        if not len(rows):
-            return float("nan")
-        ends.append(per_class(rows)[-1])
-    return float(spearmanr(*ends).statistic)

@@ -27,7 +27,12 @@ A_CODE = float(np.log(1e-4))
 LOSSES = {"CE": (1.0, 0.0), "RCE": (0.0, 1.0), "SL": (0.1, 1.0)}  # alpha, beta
 PLACES = ("none", "dense layer before the last", "every layer")
 KERAS_L2 = 0.02  # Keras' l2(0.01) adds 0.01 ||w||^2, whose gradient is 0.02 w
-WINDOW, SIGMAS, NEIGHBOURS, LOOKED_AT = 5, 2.0, 20, 256  # D2L: turning point, neighbours, samples whose dimensionality is measured
+WINDOW, SIGMAS, NEIGHBOURS, LOOKED_AT = (
+    5,
+    2.0,
+    20,
+    256,
+)  # D2L: turning point, neighbours, samples whose dimensionality is measured
 
 
 @dataclass(frozen=True)
@@ -93,10 +98,18 @@ def train(who: list[Member], *, recipe: str) -> Flock:
     held = torch.zeros(len(digits.train_labels), dtype=torch.bool)
     held[torch.from_numpy(generator("sce", "samples", "split").permutation(len(held))[: len(held) // 10])] = True
     true = digits.train_labels[~held]
-    given = torch.stack([noise.corrupt(true, "symmetric", m.rate, m.seed, num_classes=10, draw="multinomial") for m in who])
+    given = torch.stack(
+        [noise.corrupt(true, "symmetric", m.rate, m.seed, num_classes=10, draw="multinomial") for m in who]
+    )
     flock = Flock(who, true, given)
     with _one_thread():
-        _run(flock, plan, _pixels(digits.train_images, digits)[~held], _pixels(digits.test_images, digits), digits.test_labels)
+        _run(
+            flock,
+            plan,
+            _pixels(digits.train_images, digits)[~held],
+            _pixels(digits.test_images, digits),
+            digits.test_labels,
+        )
     return flock
 
 
@@ -122,7 +135,10 @@ def _weights(who: list[Member]) -> list[Tensor]:
         nets.append([torch.nn.Linear(a, b) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)])
     stacked: list[Tensor] = []
     for layers in zip(*nets, strict=True):
-        stacked += [torch.stack([l.weight.detach().T for l in layers]), torch.stack([l.bias.detach() for l in layers]).unsqueeze(1)]
+        stacked += [
+            torch.stack([l.weight.detach().T for l in layers]),
+            torch.stack([l.bias.detach() for l in layers]).unsqueeze(1),
+        ]
     return [w.requires_grad_() for w in stacked]
 
 
@@ -163,10 +179,14 @@ def _run(flock: Flock, plan: Recipe, x: Tensor, test_x: Tensor, test_y: Tensor) 
     alpha, reverse = (torch.tensor([m.weights[i] for m in who]).unsqueeze(1) for i in (0, 1))
     mix, dimensions, before = torch.ones(count, 1), [], [w.detach().clone() for w in weights]
     spots = torch.from_numpy(generator("sce", "samples", "dimension").permutation(n)[:LOOKED_AT])
-    accuracy, terms, wrong, mixing = [], [], [], []
+    accuracy, mixing = [], []
+    terms: list[dict[str, object]] = []
+    wrong: list[dict[str, object]] = []
     for epoch in range(plan.epochs):
         lr = plan.lr * 0.5 * (1 + np.cos(np.pi * epoch / plan.epochs))
-        order = torch.from_numpy(np.stack([generator("sce", "samples", "order", m.seed, epoch).permutation(n) for m in who]))
+        order = torch.from_numpy(
+            np.stack([generator("sce", "samples", "order", m.seed, epoch).permutation(n) for m in who])
+        )
         mixing.append(mix.squeeze(1).clone())
         for batch in order.split(plan.batch_size, dim=1):
             loss = values(_forward(weights, x[batch])[1], y.gather(1, batch), alpha, reverse, mix).mean(1)
@@ -191,7 +211,15 @@ def _run(flock: Flock, plan: Recipe, x: Tensor, test_x: Tensor, test_y: Tensor) 
     flock.terms, flock.wrong = pd.DataFrame(terms), pd.DataFrame(wrong)
 
 
-def _turn(flock: Flock, dimensions: list[Tensor], epoch: int, epochs: int, mix: Tensor, weights: list[Tensor], before: list[Tensor]) -> None:
+def _turn(
+    flock: Flock,
+    dimensions: list[Tensor],
+    epoch: int,
+    epochs: int,
+    mix: Tensor,
+    weights: list[Tensor],
+    before: list[Tensor],
+) -> None:
     """D2L: the turning point is where the dimensionality exceeds the last epochs' mean by two standard deviations; from there labels are mixed."""
     if len(dimensions) <= WINDOW:
         return
@@ -240,7 +268,9 @@ def class_gains(flock: Flock, rate: float) -> pd.DataFrame:
         (cross,), (both,) = flock.rows(loss="CE", rate=rate, seed=seed), flock.rows(loss="SL", rate=rate, seed=seed)
         last = slice(-5, None)  # the mean of five epochs: a class has about fifty test images
         ours, theirs = flock.test_acc[both, last].mean(0), flock.test_acc[cross, last].mean(0)
-        mine = flock.terms[(flock.terms["loss"] == "SL") & (flock.terms["rate"] == rate) & (flock.terms["seed"] == seed)]
+        mine = flock.terms[
+            (flock.terms["loss"] == "SL") & (flock.terms["rate"] == rate) & (flock.terms["seed"] == seed)
+        ]
         half = mine[mine["epoch"] <= mine["epoch"].max() // 2].groupby("class")[["RCE", "CE", "undecided"]].mean()
         for k in range(10):
             rows.append({
@@ -253,8 +283,14 @@ def class_gains(flock: Flock, rate: float) -> pd.DataFrame:
 # Features of the engine's networks
 
 
-def feature_maps(paper: Paper, scale: str, experiment: str, methods: tuple[str, ...], rate: float) -> tuple[dict[str, np.ndarray], dict[str, list[float]], np.ndarray]:
-    """t-SNE of the test images' last features (first seed), silhouettes of the features in their own space (all seeds), true labels."""
+Maps = tuple[dict[str, np.ndarray], dict[str, list[float]], np.ndarray]
+
+
+def feature_maps(paper: Paper, scale: str, item: str, methods: tuple[str, ...], rate: float, seeds: int) -> Maps:
+    """t-SNE of the test images' last features (first seed), silhouettes of the features in their own space (all seeds), true labels.
+
+    The networks are those of the run store; what is not there is trained.
+    """
     from sklearn.manifold import TSNE
     from sklearn.metrics import silhouette_score
 
@@ -263,9 +299,12 @@ def feature_maps(paper: Paper, scale: str, experiment: str, methods: tuple[str, 
     from losslab.training import train as train_runs
     from losslab.training.inspect import trained
 
-    store, maps, scores, labels = Store(paths.store()), {}, {m: [] for m in methods}, np.empty(0)
-    cells = [c for c in paper.cells(scale, only=experiment) if c.keys["method"] in methods and c.keys["noise_rate"] == rate]
-    train_runs([c.run for c in cells], store, probes={c.run.hash: frozenset(c.probes) for c in cells}, workers=1)  # does nothing where they are there
+    store, labels = Store(paths.store()), np.empty(0)
+    maps: dict[str, np.ndarray] = {}
+    scores: dict[str, list[float]] = {method: [] for method in methods}
+    chosen = [c for c in paper.cells(scale, only=item, seeds=seeds) if c.keys["method"] in methods]
+    cells = [c for c in chosen if c.keys["noise_rate"] == rate]
+    train_runs([c.run for c in cells], store, probes={c.run.hash: frozenset(c.probes) for c in cells}, workers=1)
     for cell in cells:
         network = trained(cell.run, store)
         method, labels = str(cell.keys["method"]), network.dataset.test_labels.numpy()[:2000]

@@ -118,7 +118,9 @@ def directions(classes: int = 10) -> dict[str, dict[str, float]]:
 # Risks
 
 
-def _problem(draw: np.random.Generator, classes: int, hypotheses: int = 40, points: int = 6) -> tuple[Array, Array, Array]:
+def _problem(
+    draw: np.random.Generator, classes: int, hypotheses: int = 40, points: int = 6
+) -> tuple[Array, NDArray[np.int64], Array]:
     """Outputs `(hypotheses, points, classes)`, labels and weights of a random finite problem."""
     labels, weight = draw.integers(classes, size=points), draw.dirichlet(np.ones(points))
     lean = draw.random((hypotheses, 1, 1)) * np.eye(classes)[labels]
@@ -134,7 +136,9 @@ def _matrix(f: Array, alpha: float, beta: float, A: float) -> Array:
     return np.asarray(torch.stack(values, -1).numpy())
 
 
-def uniform_noise(classes: int, rate: float, alpha: float, beta: float, problems: int = 200, A: float = A_CODE) -> dict[str, float]:
+def uniform_noise(
+    classes: int, rate: float, alpha: float, beta: float, problems: int = 200, A: float = A_CODE
+) -> dict[str, float]:
     """Random finite problems under uniform noise: error of RCE's risk identity, and how often the noisy minimiser is another hypothesis."""
     draw = generator("sce", "uniform", classes, str(rate))
     error = moved = 0.0
@@ -171,7 +175,7 @@ def class_dependent_noise(classes: int, alpha: float, beta: float, problems: int
 
 
 def optimum(rate: float, alpha: float, beta: float, classes: int = 10, A: float = A_CODE) -> float:
-    """Confidence in the true class that minimises the expected loss under uniform noise: `p_k = alpha t_k / (nu - beta |A| t_k)`, found by bisection."""
+    """Confidence in the true class at the smallest expected loss under uniform noise: `p_k = alpha t_k / (nu - beta |A| t_k)`, by bisection."""
     t = np.full(classes, rate / (classes - 1))
     t[0] = 1 - rate
     b = -beta * A

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from losslab.errors import InputError
 
+RESULTS_VARIABLE = "LOSSLAB_RESULTS"  # how `losslab execute` tells a notebook where its tables and figures go
+
 
 def home() -> Path:
     """The clone that holds this package's `shared/`, or `LOSSLAB_ROOT` where the package is installed elsewhere."""
@@ -42,6 +44,12 @@ def replications() -> tuple[str, ...]:
 def results(slug: str) -> Path:
     """The committed results of a paper; the pipeline writes here."""
     return replication(slug) / "results"
+
+
+def named_results() -> Path | None:
+    """The folder that `losslab execute` named for the notebook's results; None in a notebook that is run by hand or by a test."""
+    named = os.environ.get(RESULTS_VARIABLE)
+    return Path(named) if named else None
 
 
 def work() -> Path:

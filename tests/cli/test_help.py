@@ -40,3 +40,9 @@ def test_help_loads_neither_torch_nor_pandas() -> None:
 def test_the_installed_command_answers() -> None:
     done = subprocess.run([sys.executable, "-m", "losslab", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "Usage: losslab" in done.stdout
+
+
+def test_what_a_notebook_starts_from_does_not_load_what_runs_notebooks() -> None:
+    code = "import sys; from losslab.notebooks import open_paper, scorecard; print({'nbformat', 'papermill', 'typer'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("set()")

@@ -7,6 +7,7 @@ import copy
 import nbformat
 import pytest
 
+from losslab import paths
 from losslab.notebooks.normalise import clean, dumps, leaks, normalise
 
 v4 = nbformat.v4
@@ -76,6 +77,7 @@ def test_cleaning_leaves_the_source_alone() -> None:
     [
         ("<Thing object at 0x7f8a1c2d3e4f>", "memory address"),
         ("saved to /home/someone/results", "absolute path"),
+        (f"saved to {paths.home()}/results", "path of this clone"),
         (" 40%|████      | 4/10", "progress bar"),
         ("done at 2026-01-02 13:45", "time of day"),
     ],

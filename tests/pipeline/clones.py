@@ -33,7 +33,7 @@ class Clone:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=400,
+            timeout=800,
         )
         assert (done.returncode == 0) == ok, f"{command}: exit code {done.returncode}\n{done.stdout}"
         return done.stdout

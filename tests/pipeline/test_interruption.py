@@ -16,7 +16,7 @@ from clones import Clone, set_scale
 
 from losslab.runs import Store
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
 
 
 def test_kill_then_resume(tmp_path: Path, working_tree: Callable[[Path], Path]) -> None:

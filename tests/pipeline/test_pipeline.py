@@ -13,7 +13,7 @@ from clones import Clone
 
 from losslab.notebooks.normalise import dumps, leaks, normalise
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = "replications/gce/results"
 NOTEBOOK = "replications/gce/notebook.ipynb"

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 from losslab import params, paths
 from losslab.errors import InputError
 from losslab.notebooks import frames
-from losslab.notebooks.execute import RESULTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,8 +151,7 @@ def open_paper(slug: str, scale: str = "smoke", seeds: int | None = None, **unkn
         raise InputError(f"seeds is a number of trainings per cell, 1 or more, or None, not {seeds!r}")
     paths.replication(slug)
     paper = papers.load(slug)
-    named = os.environ.get(RESULTS)
-    folder = Path(named) if named else paths.scratch(slug, checked)
+    folder = paths.named_results() or paths.scratch(slug, checked)
     frame = frames.load(paper, checked, seeds, (folder, paths.results(slug)))
     _forget(folder)
     return PaperContext(paper=paper, scale=checked, frame=frame, folder=folder)

@@ -18,7 +18,6 @@ from losslab.errors import InputError
 from losslab.notebooks.normalise import clean, dumps, normalise
 
 KERNEL = "python3"
-RESULTS = "LOSSLAB_RESULTS"  # tells the notebook's context where its tables and figures go
 
 
 class NotebookFailed(Exception):
@@ -40,7 +39,7 @@ def execute(
     results = (results or output.parent).resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
     failed = output.with_suffix(".failed.ipynb")
-    with tempfile.TemporaryDirectory(prefix="losslab-") as folder, _environment({RESULTS: str(results)}):
+    with tempfile.TemporaryDirectory(prefix="losslab-") as folder, _environment({paths.RESULTS_VARIABLE: str(results)}):
         start, end = Path(folder, "in.ipynb"), Path(folder, "out.ipynb")
         start.write_text(dumps(clean(notebook)), encoding="utf-8")
         try:

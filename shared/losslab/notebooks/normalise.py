@@ -11,6 +11,8 @@ from typing import Any
 
 import nbformat
 
+from losslab import paths
+
 KEPT_CELL_METADATA = ("jupyter", "slideshow", "tags")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -18,7 +20,7 @@ KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3
 # What no output of a committed notebook may hold, and what it is called in messages.
 LEAKS = {
     "memory address": re.compile(r"\bat 0x[0-9a-fA-F]{6,}"),
-    "absolute path": re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|work|var|opt|mnt)/[\w.-]+"),
+    "absolute path": re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|var|opt|mnt)/[\w.-]+"),
     "progress bar": re.compile(r"\d+%\|[█▏▎▍▌▋▊▉ #]*\|"),
     "time of day": re.compile(r"\b20\d\d-\d\d-\d\d[ T]\d\d:\d\d"),
 }
@@ -59,9 +61,10 @@ def dumps(notebook: nbformat.NotebookNode) -> str:
 def leaks(notebook: nbformat.NotebookNode) -> list[str]:
     """Outputs that would change from run to run or tell of the machine, one line each."""
     found = []
+    patterns = {**LEAKS, "path of this clone": re.compile(re.escape(str(paths.home())) + r"\b")}
     for number, cell in enumerate(notebook.cells, start=1):
         for output in cell.get("outputs", []):
-            for what, pattern in LEAKS.items():
+            for what, pattern in patterns.items():
                 hit = pattern.search(_text(output))
                 if hit:
                     found.append(f"cell {number}: {what}: {hit.group()!r}")

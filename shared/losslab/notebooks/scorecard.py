@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losslab import params, paths
 from losslab.errors import InputError
-from losslab.notebooks.execute import RESULTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,8 +76,8 @@ def markdown(table: pd.DataFrame, up: str = "") -> str:
 
 def finish(table: pd.DataFrame) -> None:
     """Write scorecard.json where `losslab execute` says; nowhere when the notebook is run by hand."""
-    named = os.environ.get(RESULTS)
-    if not named:
+    folder = paths.named_results()
+    if folder is None:
         return
     content = {
         "papers": len(table),
@@ -88,5 +86,5 @@ def finish(table: pd.DataFrame) -> None:
             row["paper"]: {name: int(row[name]) for name in ("items", *VERDICTS)} for row in table.to_dict("records")
         },
     }
-    Path(named).mkdir(parents=True, exist_ok=True)
-    Path(named, "scorecard.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scorecard.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
