@@ -25,7 +25,8 @@ def main() -> None:
                 began = time.perf_counter()
                 summary = training.train(members, Store(folder), device=str(given.device), workers=count)
                 seconds.append(time.perf_counter() - began)
-                assert summary.complete
+                if not summary.complete:
+                    raise SystemExit("runs are left: were source files changed meanwhile?")
     first = next(iter(took.values()))
     rows: list[dict[str, Any]] = [
         {

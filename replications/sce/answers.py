@@ -15,6 +15,8 @@ from losslab.papers import results
 from losslab.report import style
 from losslab.report.stats import band, summarise
 
+LABELS = {"ce": "CE", "gce": "GCE", "rce": "RCE", "sce": "SL"}
+
 
 def spread_over_classes(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per run: range and standard deviation over the classes at the last epoch, in points."""
@@ -54,7 +56,7 @@ def class_wise(asymmetric: pd.DataFrame, grid: pd.DataFrame, titles: dict[str, s
                 plots.data_name(part, titles).replace(" (stand-in:", "\n(stand-in:") if len(part) else dataset,
             )
         looks = [
-            Line2D([], [], color=style.of(k).colour, label=style.of(k).label)
+            Line2D([], [], color=style.of(k).colour, label=LABELS[k])
             for k in dict.fromkeys(spread["key"])
             if k in ("ce", "sce", "gce")
         ]
@@ -134,7 +136,7 @@ def gradients(terms: pd.DataFrame, wrong: pd.DataFrame, gains: pd.DataFrame, rat
         names = ("RCE's gradient in SL", "... and the gain", "wrong labels: p", "wrong labels: gradient")
         for axis, letter, title in zip(axes, "abcd", names, strict=True):
             plots.mark(axis, letter, title)
-        methods = [(style.of(key).label, {"color": style.of(key).colour}) for key in keys.values()]
+        methods = [(LABELS[key], {"color": style.of(key).colour}) for key in keys.values()]
         plots.class_legend(
             figure, [*methods, ("given label", {}), ("true label", {"linestyle": "--"})], "class; method"
         )

@@ -192,7 +192,7 @@ def figure_4(frame: pd.DataFrame, titles: dict[str, str]) -> Figure:
     for name, words in (("benchmark", "network of Table 1"), ("class-wise", "network of Figure 1")):
         rows = frame[(frame["experiment"] == name) & (frame["noise_rate"] > 0)]
         panels += [
-            (rows[rows["noise_rate"] == rate], f"{rate:.0%} noise, {words}")
+            (rows[rows["noise_rate"] == rate], f"{100 * rate:g} % noise, {words}")
             for rate in sorted(rows["noise_rate"].unique())
         ]
     with style.context():

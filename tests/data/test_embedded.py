@@ -133,3 +133,15 @@ def test_toy(tmp_path: Path) -> None:
     assert radius[circle.train_labels == 1].mean() > radius[circle.train_labels == 0].mean() + 0.3
     with pytest.raises(InputError, match="2 to 64 classes"):
         data.load("toy-blobs", tmp_path, num_classes=1)
+
+
+def test_two_classes_out_of_ten() -> None:
+    """The chosen ids become class 0, all the others class 1; the images stay."""
+    whole, pair = data.load("digits"), data.load("digits", two_classes=(3, 8))
+    assert pair.num_classes == 2
+    assert torch.equal(pair.train_images, whole.train_images)
+    chosen = (whole.train_labels == 3) | (whole.train_labels == 8)
+    assert torch.equal(pair.train_labels, (~chosen).long())
+    assert pair.class_names == ("3 8", "the rest")
+    with pytest.raises(InputError, match="two_classes"):
+        data.load("digits", two_classes=(10,))

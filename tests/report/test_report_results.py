@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,22 @@ def test_values_are_plain_numbers(frame: pd.DataFrame) -> None:
     numbers = results.values(frame, "test_acc", "best")
     assert numbers.dtype == float and numbers.index.equals(frame.index)
     assert np.nanmax(numbers) <= 100 and numbers[frame["status"] != "done"].isna().all()
+
+
+def test_tables_of_a_probe_are_kept_for_the_paper_that_asked(
+    toy: papers.Paper, records: dict[str, Record], tmp_path: Path
+) -> None:
+    """A run that papers share may carry a probe's (epoch, K, K) tables; only the cells that asked for them export them."""
+    cells = toy.cells("quick", check=False)[:2]
+    tables = [[[0.9, 0.1], [0.2, 0.8]]] * 3
+    rich = {
+        cell.run.hash: replace(records[cell.run.hash], curves={**records[cell.run.hash].curves, "softmax_test": tables})
+        for cell in cells
+    }
+    assert "softmax_test" not in results.frame(cells, rich)
+    asked = [replace(cells[0], probes=("confusion",)), cells[1]]
+    table = results.frame(asked, rich)
+    results.write(table, tmp_path / "runs.parquet")
+    back = results.read(tmp_path / "runs.parquet")
+    assert np.asarray(back["softmax_test"][0].tolist()[0].tolist()).shape == (2, 2) or back["softmax_test"][0] == tables
+    assert back["softmax_test"][1] is None

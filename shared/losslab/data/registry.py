@@ -71,10 +71,12 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Dataset:
 
     ``name``: one of `names()` or ``imagefolder:PATH``. ``root``: see `data_root`. ``options`` are the loader's own: ``download``
     (mnist, fashion_mnist, cifar10, cifar100 and the CIFAR-N sets; False by default), ``size`` (image trees),
-    ``split_seed`` (digits), ``train_per_class`` and ``seed`` (glyphs), and others; docs/data.md lists them.
+    ``split_seed`` (digits), ``train_per_class`` and ``seed`` (glyphs), and others; docs/data.md lists them. Every set takes
+    ``two_classes``: the ids of the classes that become class 0, all the others become class 1.
     Raises InputError for an unknown name or option, and for missing files, saying what to get and where to put it.
     """
     base = data_root(root)
+    chosen = options.pop("two_classes", None)
     if name.startswith(FOLDER):
         from losslab.data import folder
 
@@ -88,7 +90,11 @@ def load(name: str, root: str | Path | None = None, **options: Any) -> Dataset:
     else:
         raise InputError(near("data set", name, (*names(), f"{FOLDER}PATH")))
     assert isinstance(result, Dataset)
-    return result
+    if chosen is None:
+        return result
+    from losslab.data.grouping import two_classes
+
+    return two_classes(result, (chosen,) if isinstance(chosen, int) else chosen)
 
 
 def available(root: str | Path | None = None) -> list[DataStatus]:

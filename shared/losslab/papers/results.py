@@ -65,15 +65,24 @@ def frame(cells: Iterable[Cell], records: Any) -> pd.DataFrame:
                 "device": str(cost.get("device") or _mapping(record.provenance).get("device") or ""),
                 "final": json.dumps(record.final, sort_keys=True),
             }
+            unasked = _probe_curves() - _probe_curves(cell.probes)  # a record shared with a paper that asked for more
             for name, values in record.curves.items():
-                row[name] = values
-                curves[name] = None
+                if name not in unasked:
+                    row[name] = values
+                    curves[name] = None
         rows.append(row)
     names = sorted(curves)
     table = pd.DataFrame(rows, columns=[*COLUMNS, *names])
     for name in names:
         table[name] = table[name].astype(object).where(table[name].notna(), None)
     return _typed(table)
+
+
+def _probe_curves(probes: Iterable[str] | None = None) -> frozenset[str]:
+    """Curves that these probes record; of all probes without an argument."""
+    from losslab.training.probes import CURVES
+
+    return frozenset(curve for probe in (CURVES if probes is None else probes) for curve in CURVES.get(probe, ()))
 
 
 def _finder(records: Any) -> Any:
@@ -112,9 +121,8 @@ def write(table: pd.DataFrame, path: Path) -> None:
     }
     arrays, fields = [], []
     for name in [*COLUMNS, *curve_names(table)]:
-        curve = pa.list_(pa.list_(pa.float64())) if name.endswith(PER_CLASS) else pa.list_(pa.float64())
-        kind = kinds.get(name, curve)
         values = [_plain(value) for value in table[name]] if name not in kinds else table[name].tolist()
+        kind = kinds.get(name) or _curve_type(values, 2 if name.endswith(PER_CLASS) else 1)
         arrays.append(pa.array(values, kind, from_pandas=name == "noise_rate"))
         fields.append(pa.field(name, kind))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +131,18 @@ def write(table: pd.DataFrame, path: Path) -> None:
         pa.Table.from_arrays(arrays, schema=pa.schema(fields)), part, compression="zstd", use_dictionary=True
     )
     part.replace(path)
+
+
+def _curve_type(values: list[Any], least: int) -> pa.DataType:
+    """Lists of numbers as deep as the deepest value: per epoch, per epoch and class, or per epoch a table (the probe `confusion`)."""
+    kind = pa.float64()
+    for _ in range(max([least, *map(_depth, values)])):
+        kind = pa.list_(kind)
+    return kind
+
+
+def _depth(value: Any) -> int:
+    return 1 + max((_depth(item) for item in value[:1]), default=0) if isinstance(value, list) else 0
 
 
 def _plain(value: Any) -> Any:

@@ -153,7 +153,10 @@ class Cohort:
         )
         parent = Cohort([run.parent], options)
         parent.network.load(0, self.options.parents[run.parent.hash])
-        return estimate_transition(parent.predict()[0].exp())
+        probabilities = parent.predict()[0].exp()
+        if not bool(torch.isfinite(probabilities).all()):  # the parent diverged, and so does what builds on it
+            return torch.full((self.num_classes, self.num_classes), float("nan"), dtype=torch.float64)
+        return estimate_transition(probabilities)
 
     def autocast(self) -> Any:
         """The forward pass's precision."""
@@ -184,8 +187,11 @@ class Cohort:
         with self.autocast():
             logits = self.network(images)
         grad, values = self.objective.gradient(logits, y, index)
+        penalty = self.objective.head_penalty(cast(Tensor, self.network.head.weight)) if self.penalised else None
+        if penalty is not None:
+            values = values + penalty.detach().unsqueeze(1)
         if self.parameters:
-            self._update(logits, grad)
+            self._update(logits, grad, penalty)
         with torch.no_grad():
             z = logits.detach().to(self.dtype)
             probability = (z.gather(-1, y.unsqueeze(-1)).squeeze(-1) - z.logsumexp(-1)).exp()
@@ -199,8 +205,7 @@ class Cohort:
                 else:
                     memory.index_copy_(1, where, value)
 
-    def _update(self, logits: Tensor, grad: Tensor) -> None:
-        penalty = self.objective.head_penalty(cast(Tensor, self.network.head.weight)) if self.penalised else None
+    def _update(self, logits: Tensor, grad: Tensor, penalty: Tensor | None) -> None:
         grads = torch.autograd.grad(
             (logits,) if penalty is None else (logits, penalty),
             self.parameters,
@@ -283,7 +288,7 @@ class Cohort:
                 predicted = logits.argmax(-1)
                 hits += (predicted == self.val_given[:, part]).float().sum(1)
                 clean += (predicted == self.val_true[:, part]).float().sum(1)
-                loss += self.objective.validation(logits, self.val_given[:, part], part).float().sum(1)
+                loss += self.objective.validation(logits, self.val_given[:, part]).float().sum(1)
         count = self.val_given.shape[1]
         return {"val_acc": hits / count, "val_loss": loss / count, "val_clean_acc": clean / count}
 

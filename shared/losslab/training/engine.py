@@ -23,7 +23,7 @@ from losslab.training.cost import BIG, macs, units
 from losslab.training.graphs import take_turns
 from losslab.training.plan import CPU_WIDTH, Work, cohorts
 from losslab.training.pool import run_pool
-from losslab.training.probes import Wanted, check_probes, probe_curves
+from losslab.training.probes import CURVES, Wanted, check_probes, probe_curves
 from losslab.training.problem import dataset_of, prepare
 from losslab.training.work import Report, Settings, Task
 
@@ -101,6 +101,23 @@ def plan(runs: Sequence[Run], store: Store, probes: Wanted | None = None) -> Pla
     for run in todo.values():
         stages.setdefault(depth(run), []).append(run)
     return Plan(found, [stages[d] for d in sorted(stages)], frozenset(keep))
+
+
+def _recorded(runs: Sequence[Run], store: Store, probes: dict[str, frozenset[str]]) -> frozenset[str]:
+    """Recordings that a record has already, beside those that are asked for now: a run made anew keeps them.
+
+    Adds probes to ``probes``; returns the hashes of the runs with weights.
+    """
+    weighty = set()
+    for run in runs:
+        record = store.get(run)
+        if record is not None:
+            had = frozenset(name for name, curves in CURVES.items() if curves and set(curves) <= set(record.curves))
+            if had:
+                probes[run.hash] = probes.get(run.hash, frozenset()) | had
+            if record.weights is not None:
+                weighty.add(run.hash)
+    return frozenset(weighty)
 
 
 def check(runs: Sequence[Run], root: str | None = None) -> None:
@@ -196,12 +213,13 @@ def train(
         raise InputError(f"the budget must be positive, not {budget:g} seconds")
     for names in (probes or {}).values():
         check_probes(names)
-    planned = plan(runs, store, probes)
+    planned, wanted = plan(runs, store, probes), dict(probes or {})
+    keep = planned.keep_weights | _recorded(planned.runs, store, wanted)
     check(planned.runs, data_root)
     summary = Summary(found=[run.hash for run in planned.found])
     state = Progress(0, len(planned.runs), 0.0, sum(units(run, data_root) for run in planned.runs))
     deadline = None if budget is None else started + budget
-    settings = Settings(str(store.folder), where, data_root, deadline, planned.keep_weights, dict(probes or {}))
+    settings = Settings(str(store.folder), where, data_root, deadline, keep, wanted)
 
     def tick(done: float) -> None:
         state.units_done += done

@@ -51,7 +51,6 @@ class Group:
     closed: bool
     params: dict[str, object]  # text as it is, numbers as (m, 1) tensors
     state: dict[str, Tensor] = field(default_factory=dict)  # (m, n, ...)
-    val_state: dict[str, Tensor] = field(default_factory=dict)
     regulariser: Regulariser | None = None
     drawn: Tensor | None = None  # (m, n, ...) labels drawn for this epoch, for losses that need some
 
@@ -112,8 +111,8 @@ class Objective:
         regulariser = Regulariser(members, self.device, self.dtype) if members[0].regulariser else None
         group = Group(models, spec, spec.grad is not None and regulariser is None, params, regulariser=regulariser)
         if spec.state is not None:
-            for target, labels in ((group.state, given[models]), (group.val_state, val_given[models])):
-                target.update(spec.state.init(labels.shape[0], labels.shape[1], self.num_classes, labels))
+            labels = given[models]
+            group.state = spec.state.init(labels.shape[0], labels.shape[1], self.num_classes, labels)
         return group
 
     @property
@@ -145,13 +144,18 @@ class Objective:
         return fresh if group.drawn is None else group.drawn.copy_(fresh)
 
     def head_penalty(self, prototypes: Tensor) -> Tensor | None:
-        """Sum over the networks of the penalties on their head's weights ``(M, K, d)``; None where no run has one."""
-        terms = [
-            g.regulariser.of_prototypes(prototypes[g.models]).sum()
-            for g in self.groups
-            if g.regulariser and g.regulariser.of_head
-        ]
-        return torch.stack(terms).sum() if terms else None
+        """Per network the penalty ``(M,)`` on its head's weights ``(M, K, d)``; None where no run has one."""
+        if not any(g.regulariser and g.regulariser.of_head for g in self.groups):
+            return None
+        zero = prototypes.new_zeros(len(self.runs))
+        return torch.cat(
+            [
+                g.regulariser.of_prototypes(prototypes[g.models])
+                if g.regulariser and g.regulariser.of_head
+                else zero[g.models]
+                for g in self.groups
+            ]
+        )
 
     def gradient(self, logits: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Gradient of each network's mean loss with respect to its logits, and the losses.
@@ -238,14 +242,13 @@ class Objective:
             memory.scatter_(1, at, new.to(memory.dtype))
 
     @torch.no_grad()
-    def validation(self, logits: Tensor, y: Tensor, part: slice) -> Tensor:
-        """Each network's own loss ``(M, b)`` on a slice of its validation samples, without regulariser."""
+    def validation(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Each network's own loss ``(M, b)`` on validation samples, without regulariser; nobody remembers these samples."""
         z = logits.to(self.dtype)
         values = z.new_empty(y.shape)
         for group in self.groups:
             outputs = z[group.models] if group.regulariser is None else group.regulariser.transform(z[group.models])
             inputs = outputs.log_softmax(-1) if group.spec.input == "log_probs" else outputs
-            rows = {name: memory[:, part] for name, memory in group.val_state.items()}
-            result = group.spec.core(inputs, y[group.models], **group.kwargs(rows))
+            result = group.spec.core(inputs, y[group.models], **group.params)
             values[group.models] = result if group.spec.level == "sample" else result.unsqueeze(1)
         return values

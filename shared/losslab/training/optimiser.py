@@ -52,8 +52,9 @@ class Optimiser:
         """Scales each network's gradient to its norm limit, as torch.nn.utils.clip_grad_norm_ does for one network."""
         if not self.any_clip:
             return
-        norms = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads])
-        total = torch.linalg.vector_norm(norms, dim=0).unsqueeze(1)
+        # The models stay the outer axis: a norm over the first axis would round differently from one cohort to another.
+        norms = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], dim=1)
+        total = torch.linalg.vector_norm(norms, dim=1, keepdim=True)
         scale = (self.limit / (total + 1e-6)).clamp(max=1.0)
         for g in grads:
             g.mul_(scale)
