@@ -34,7 +34,7 @@ Refused = Callable[..., str]
         (("runs", "show", "zzzz"), "no run 'zzzz'"),
         (("runs", "list", "--paper", "gec"), "unknown paper 'gec'"),
         (("runs", "list", "--scale", "smoke"), "--scale needs --paper"),
-        (("runs", "import", "nowhere.tar.gz"), "no file"),
+        (("runs", "import", "nowhere.zip"), "no file"),
         (("verify", "gec"), "unknown paper 'gec'"),
         (("verify", "gce"), "holds no results"),
     ],

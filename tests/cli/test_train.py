@@ -61,7 +61,7 @@ def test_runs_are_listed_shown_exported_and_imported(
     name = next(line for line in out.splitlines() if "gce, seed 0" in line).split()[0]
     code, out, _ = call("runs", "show", name)
     assert code == 0 and "test_acc" in out and "provenance" in out
-    archives = [tmp_path / "one.tar.gz", tmp_path / "two.tar.gz"]
+    archives = [tmp_path / "one.zip", tmp_path / "two.zip"]
     for archive in archives:
         code, out, _ = call("runs", "export", archive)
         assert code == 0 and f"{count} runs" in out
@@ -70,13 +70,15 @@ def test_runs_are_listed_shown_exported_and_imported(
     code, out, _ = call("runs", "import", archives[0])
     assert code == 0 and f"{count} runs added" in out
     assert call("runs", "check")[1].startswith(f"{count} sound, 0 damaged")
+    code, out, _ = call("runs", "import", archives[1])
+    assert code == 0 and "0 runs added" in out and f"{count} were there" in out
     code, out, _ = call("train", "gce", "--scale", "smoke", "--device", "cpu")
     assert code == 0 and "0 trained" in out
 
 
 def test_a_cut_archive_is_refused(call: Call, smoke_store: Callable[[str], Path], tmp_path: Path) -> None:
     smoke_store("gce")
-    archive = tmp_path / "runs.tar.gz"
+    archive = tmp_path / "runs.zip"
     assert call("runs", "export", archive)[0] == 0
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
     code, _, err = call("runs", "import", archive)

@@ -230,9 +230,9 @@ def runs_check(
     return command.check(remove=remove)
 
 
-@runs_app.command("export", epilog=examples("losslab runs export runs.tar.gz --paper gce"))
+@runs_app.command("export", epilog=examples("losslab runs export runs.zip --paper gce"))
 def runs_export(
-    file: Annotated[Path, typer.Argument(help="Archive to write (.tar.gz).", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="Archive to write (.zip).", show_default=False)],
     paper: Annotated[str | None, typer.Option(help="Only the runs of a paper.", show_default="all")] = None,
     scale: ScaleOption = None,
 ) -> int:
@@ -242,7 +242,7 @@ def runs_export(
     return command.export(file, paper=paper, scale=scale)
 
 
-@runs_app.command("import", epilog=examples("losslab runs import runs.tar.gz"))
+@runs_app.command("import", epilog=examples("losslab runs import runs.zip"))
 def runs_import(file: Annotated[Path, typer.Argument(help="Archive made by export.", show_default=False)]) -> int:
     """Add the records of an archive to the store; damaged ones are refused."""
     from losslab.cli import runs as command

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +12,13 @@ from losslab.cli.settings import open_paper, settle
 from losslab.errors import InputError
 
 if TYPE_CHECKING:
-    from losslab.runs import Record, Store
+    from losslab.runs import Record, Run, Store
 
 
 def listing(*, paper: str | None, scale: str | None, loss: str | None, limit: int) -> int:
     """One line per stored run."""
-    wanted = _hashes(paper, scale)
+    chosen = _runs(paper, scale)
+    wanted = None if chosen is None else {run.hash for run in chosen}
     if loss is not None:
         from losslab import losses
 
@@ -102,68 +101,21 @@ def check(*, remove: bool) -> int:
 
 def export(file: Path, *, paper: str | None, scale: str | None) -> int:
     """Records and weights in one archive that depends on their content alone."""
-    import gzip
-
-    wanted = _hashes(paper, scale)
-    count = 0
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        file.open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as archive,
-    ):
-        for record in _store().records():
-            if wanted is not None and record.run.hash not in wanted:
-                continue
-            path = paths.store() / "records" / record.run.hash[:2] / f"{record.run.hash}.json"
-            for part in (path, path.with_suffix(".safetensors")):
-                if part.is_file():
-                    _add(archive, part.name, part.read_bytes())
-            count += 1
+    count = _store().export(file, _runs(paper, scale))
     console().print(f"{count} runs written to {file}", markup=False)
     return 0
 
 
 def import_(file: Path) -> int:
-    """Put an archive's records into the store; a damaged or foreign member is refused and named."""
-    import hashlib
-
-    from losslab.runs import Damaged, Record
-    from losslab.runs.files import write_atomic
-
-    if not file.is_file():
-        raise InputError(f"no file {file}")
-    try:
-        with tarfile.open(file, mode="r:gz") as archive:
-            members = {member.name: _bytes(archive, member) for member in archive.getmembers() if member.isfile()}
-    except (tarfile.TarError, EOFError, OSError) as problem:
-        raise InputError(f"{file} is not an archive of runs: {problem}") from None
-    taken, refused = 0, []
-    for name, content in sorted(members.items()):
-        if not name.endswith(".json"):
-            continue
-        try:
-            record = Record.from_json(content.decode("ascii"))
-            weights = members.get(name.removesuffix(".json") + ".safetensors")
-            if name != f"{record.run.hash}.json":
-                raise Damaged(f"holds run {record.run.hash}")
-            if record.weights is not None and (
-                weights is None or hashlib.sha256(weights).hexdigest() != record.weights
-            ):
-                raise Damaged("weights are missing or changed")
-        except (Damaged, UnicodeDecodeError) as problem:
-            refused.append(f"{name}: {problem}")
-            continue
-        path = paths.store() / "records" / record.run.hash[:2] / name
-        if weights is not None:
-            write_atomic(path.with_suffix(".safetensors"), weights)
-        write_atomic(path, content)
-        taken += 1
+    """Put an archive's records into the store; what is damaged or made by other source code is refused and named."""
+    report = _store().import_(file)
     out = console()
-    for line in refused:
-        out.print(f"refused: {line}", markup=False)
-    out.print(f"{taken} runs added to {paths.show(paths.store())}, {len(refused)} refused", markup=False)
-    return 1 if refused else 0
+    for run_hash, reason in report.refused.items():
+        out.print(f"refused: {run_hash}: {reason}", markup=False)
+    taken = len(report.new) + len(report.replaced)
+    counts = f"{len(report.same)} were there, {len(report.refused)} refused"
+    out.print(f"{taken} runs added to {paths.show(paths.store())}, {counts}", markup=False)
+    return 1 if report.refused else 0
 
 
 def _store() -> Store:
@@ -180,20 +132,10 @@ def _cost(record: Record) -> float:
     return float(record.cost.get("seconds") or 0.0)
 
 
-def _hashes(paper: str | None, scale: str | None) -> set[str] | None:
+def _runs(paper: str | None, scale: str | None) -> list[Run] | None:
+    """The runs of a paper; None for all."""
     if paper is None:
         if scale is not None:
             raise InputError("--scale needs --paper")
         return None
-    return {cell.run.hash for cell in open_paper(paper).cells(settle(scale=scale).scale)}
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(content)
-    archive.addfile(entry, io.BytesIO(content))
-
-
-def _bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = archive.extractfile(member)
-    return b"" if stream is None else stream.read()
+    return [cell.run for cell in open_paper(paper).cells(settle(scale=scale).scale)]
