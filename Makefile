@@ -62,8 +62,8 @@ lab: $(VENV)/.ready ## JupyterLab
 	@jupyter lab --notebook-dir=.
 
 lint: $(VENV)/.ready ## ruff and mypy
-	@ruff check shared tests
-	@ruff format --check shared tests
+	@ruff check .
+	@ruff format --check .
 	@mypy
 
 notebooks: $(VENV)/.ready ## smoke-scale outputs of the source notebooks

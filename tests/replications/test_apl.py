@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import nbformat
 import numpy as np
 import pytest
+from folders import folder, keys_of, notebook
 
 from losslab import papers
 from losslab.papers import results
@@ -18,34 +15,8 @@ from losslab.report import items, published
 from losslab.runs import Store
 from losslab.training import train
 
-FOLDER = Path(__file__).resolve().parents[2] / "replications" / "apl"
-OWN = ("theory", "networks", "plots")
+SLUG = "apl"
 NINE = ("CE", "FL", "GCE", "SCE", "NLNL", "NFL+MAE", "NFL+RCE", "NCE+MAE", "NCE+RCE")
-
-
-@pytest.fixture(scope="module")
-def paper() -> papers.Paper:
-    return papers.load("apl")
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
-    """The folder's own modules; other papers may have modules of the same name."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = {name: sys.modules.pop(name, None) for name in OWN}
-    yield {name: importlib.import_module(name) for name in OWN}
-    for name, module in before.items():
-        sys.modules.pop(name, None)
-        if module is not None:
-            sys.modules[name] = module
-
-
-def notebook() -> nbformat.NotebookNode:
-    return nbformat.read(FOLDER / "notebook.ipynb", as_version=4)
-
-
-def keys_of(paper: papers.Paper, scale: str) -> set[tuple[object, ...]]:
-    return {tuple(cell.keys.values()) for cell in paper.cells(scale, check=False)}
 
 
 # The specification
@@ -108,7 +79,7 @@ def test_the_same_recipe_for_every_method_of_a_cell(paper: papers.Paper) -> None
 
 
 def test_questions_are_answered_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for question in paper.questions:
         assert f"## {question.answered_in}" in text, question.id
         assert f"**A{question.id[1:]}." in text, question.id
@@ -136,7 +107,7 @@ def test_every_claim_of_the_inventory_is_there(paper: papers.Paper) -> None:
 
 
 def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for claim in paper.claims:
         for comparison in claim.all + claim.any:
             if comparison.fact is not None:
@@ -148,7 +119,7 @@ def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
 
 
 def test_every_file_is_valid() -> None:
-    sizes = {path.name: len(published.read(path)) for path in (FOLDER / "published").glob("*.csv")}
+    sizes = {path.name: len(published.read(path)) for path in (folder(SLUG) / "published").glob("*.csv")}
     assert sizes["table-2.csv"] == 135 and sizes["table-3.csv"] == 108 and sizes["table-4.csv"] == 5
     assert sizes["figure-3.csv"] == 23 and sizes["figure-4.csv"] == 16 and sizes["figure-5.csv"] == 12
 
@@ -243,7 +214,7 @@ def test_a_sliver_from_training_to_figure(paper: papers.Paper, own: dict[str, Mo
 
 
 def test_notebook_form() -> None:
-    code = [cell for cell in notebook().cells if cell.cell_type == "code"]
+    code = [cell for cell in notebook(SLUG).cells if cell.cell_type == "code"]
     assert code[0].metadata.tags == ["parameters"] and "open_paper" in code[1].source
     assert all(len(cell.source.splitlines()) <= 25 for cell in code)
     compile("\n".join(cell.source for cell in code), "notebook", "exec")

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from folders import folder, keys_of, notebook
 
 from losslab import papers
 from losslab.papers import expand
 from losslab.report import published
 
-FOLDER = Path(__file__).resolve().parents[2] / "replications" / "gce"
-OWN = ("theory", "samples", "plots")
-
-
-@pytest.fixture(scope="module")
-def paper() -> papers.Paper:
-    return papers.load("gce")
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
-    """The folder's own modules; other papers may have modules of the same name."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = {name: sys.modules.pop(name, None) for name in OWN}
-    yield {name: importlib.import_module(name) for name in OWN}
-    for name, module in before.items():
-        sys.modules.pop(name, None)
-        if module is not None:
-            sys.modules[name] = module
-
-
-def keys_of(paper: papers.Paper, scale: str) -> set[tuple[object, ...]]:
-    return {tuple(cell.keys.values()) for cell in paper.cells(scale, check=False)}
+SLUG = "gce"
 
 
 # The specification
@@ -65,7 +39,7 @@ def test_every_item_has_an_experiment_or_is_computed(paper: papers.Paper) -> Non
 
 
 def test_questions_are_answered_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for question in paper.questions:
         assert f"## {question.answered_in}" in text, question.id
         assert f"**A{question.id[1:]}." in text, question.id
@@ -121,7 +95,7 @@ def test_every_claim_of_the_inventory_is_there(paper: papers.Paper) -> None:
 
 
 def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for claim in paper.claims:
         for comparison in claim.all + claim.any:
             if comparison.fact is not None:
@@ -133,7 +107,7 @@ def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
 
 
 def test_table_1_holds_the_known_third() -> None:
-    table = published.read(FOLDER / "published" / "table-1.csv")
+    table = published.read(folder(SLUG) / "published" / "table-1.csv")
     assert len(table) == 48 and table["mean"].notna().all()
     assert set(table["method"]) == {"CCE", "Forward T_hat", "Lq (q=0.7)"}
     keys = {"dataset": "cifar10", "noise_type": "uniform", "noise_rate": 0.2, "method": "Lq (q=0.7)"}
@@ -142,18 +116,18 @@ def test_table_1_holds_the_known_third() -> None:
 
 
 def test_table_2_waits_for_numbers() -> None:
-    assert published.read(FOLDER / "published" / "table-2.csv")["mean"].isna().all()
+    assert published.read(folder(SLUG) / "published" / "table-2.csv")["mean"].isna().all()
 
 
 def test_figure_2_points_lie_on_twelve_curves() -> None:
-    points = published.curves(published.read(FOLDER / "published" / "figure-2.csv"))
+    points = published.curves(published.read(folder(SLUG) / "published" / "figure-2.csv"))
     assert points.groupby(["noise_rate", "method"]).ngroups == 12
     assert points["mean"].between(20, 95).all() and points["epoch"].between(1, 500).all()
 
 
 def test_published_methods_are_the_papers(paper: papers.Paper) -> None:
     for name in ("table-1", "table-2", "figure-2"):
-        table = published.read(FOLDER / "published" / f"{name}.csv")
+        table = published.read(folder(SLUG) / "published" / f"{name}.csv")
         trained = {
             row.name for exp in paper.item(name).experiment for row in paper.chosen(paper.experiments[exp].methods)
         }
@@ -257,12 +231,8 @@ def test_expansion_names_what_the_stand_ins_stand_for(paper: papers.Paper) -> No
 # The notebook
 
 
-def notebook() -> nbformat.NotebookNode:
-    return nbformat.read(FOLDER / "notebook.ipynb", as_version=4)
-
-
 def test_notebook_form() -> None:
-    cells = notebook().cells
+    cells = notebook(SLUG).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert code[0].metadata.tags == ["parameters"] and "open_paper" in code[1].source
     assert all(len(cell.source.splitlines()) <= 25 for cell in code)

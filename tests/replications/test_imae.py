@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import sys
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from folders import folder, notebook
 
 from losslab import losses, papers
 from losslab.report import items, published
 
-FOLDER = Path(__file__).resolve().parents[2] / "replications" / "imae"
-OWN = ("theory", "readings", "samples", "plots", "study")
-
-
-@pytest.fixture(scope="module")
-def paper() -> papers.Paper:
-    return papers.load("imae")
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
-    """The folder's own modules; other papers may have modules of the same name."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = {name: sys.modules.pop(name, None) for name in OWN}
-    yield {name: importlib.import_module(name) for name in OWN}
-    for name, module in before.items():
-        sys.modules.pop(name, None)
-        if module is not None:
-            sys.modules[name] = module
+SLUG = "imae"
 
 
 @cache
 def keys_at(scale: str) -> frozenset[tuple[object, ...]]:
     return frozenset(tuple(cell.keys.values()) for cell in papers.load("imae").cells(scale, check=False))
-
-
-def notebook() -> nbformat.NotebookNode:
-    return nbformat.read(FOLDER / "notebook.ipynb", as_version=4)
 
 
 # The specification
@@ -119,7 +93,7 @@ def test_items_have_experiments_or_are_computed(paper: papers.Paper) -> None:
 
 
 def test_questions_are_answered_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for question in paper.questions:
         assert f"## {question.answered_in}" in text, question.id
         assert f"**A{question.id[1:]}." in text, question.id
@@ -147,7 +121,7 @@ def test_every_claim_of_the_inventory_is_there(paper: papers.Paper) -> None:
 
 
 def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for claim in paper.claims:
         for comparison in claim.all + claim.any:
             fact = comparison.fact
@@ -164,12 +138,12 @@ def test_files_are_complete() -> None:
         "table-rebuttal-a": 8, "figure-1": 3, "figure-old-6": 14, "figure-old-7": 14, "other-log-cifar100": 360,
     }  # fmt: skip
     for name, rows in sizes.items():
-        table = published.read(FOLDER / "published" / f"{name}.csv")
+        table = published.read(folder(SLUG) / "published" / f"{name}.csv")
         assert len(table) == rows and table["mean"].notna().all() and table["std"].isna().all(), name
 
 
 def test_table_1_is_part_of_table_6() -> None:
-    small, large = (published.read(FOLDER / "published" / f"table-{i}.csv") for i in (1, 6))
+    small, large = (published.read(folder(SLUG) / "published" / f"table-{i}.csv") for i in (1, 6))
     for row in small.to_dict("records"):
         keys = {key: row[key] for key in published.KEYS}
         found = published.lookup(large, keys, str(row["metric"]))
@@ -177,7 +151,9 @@ def test_table_1_is_part_of_table_6() -> None:
 
 
 def test_table_3_holds_the_best_checkpoint_of_the_logs() -> None:
-    table, log = (published.read(FOLDER / "published" / f"{name}.csv") for name in ("table-3", "other-log-cifar100"))
+    table, log = (
+        published.read(folder(SLUG) / "published" / f"{name}.csv") for name in ("table-3", "other-log-cifar100")
+    )
     for (rate, method), curve in log.groupby(["noise_rate", "method"]):
         number = published.lookup(table, {"noise_rate": rate, "method": method})
         exception = (rate, method) == (0.0, "CCE")
@@ -201,9 +177,9 @@ def test_published_numbers_belong_to_cells(paper: papers.Paper) -> None:
 
 def test_implied_numbers(own: dict[str, ModuleType]) -> None:
     theory = own["theory"]
-    noise = theory.implied_noise(published.read(FOLDER / "published" / "table-old-2.csv"))
+    noise = theory.implied_noise(published.read(folder(SLUG) / "published" / "table-old-2.csv"))
     assert noise["implied"].between(0.8 * noise["noise_rate"], 0.9 * noise["noise_rate"]).all()
-    hybrid = theory.implied_correction(published.read(FOLDER / "published" / "table-6.csv"))
+    hybrid = theory.implied_correction(published.read(folder(SLUG) / "published" / "table-6.csv"))
     assert hybrid["left over at rate 0"].abs().max() < 0.06
     assert hybrid.loc[("ResNet20", 0.4, "IMAE"), "true class"] == pytest.approx(81.6)
 
@@ -315,7 +291,7 @@ def test_small_flock(own: dict[str, ModuleType]) -> None:
 
 
 def test_notebook_form() -> None:
-    cells = notebook().cells
+    cells = notebook(SLUG).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert code[0].metadata.tags == ["parameters"] and "open_paper" in code[1].source
     assert all(len(cell.source.splitlines()) <= 25 for cell in code)

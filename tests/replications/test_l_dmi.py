@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from folders import folder, keys_of, notebook
 
 from losslab import papers
 from losslab.report import published
 
-FOLDER = Path(__file__).resolve().parents[2] / "replications" / "l_dmi"
-OWN = ("theory", "samples", "plots", "trials")
-
-
-@pytest.fixture(scope="module")
-def paper() -> papers.Paper:
-    return papers.load("l_dmi")
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
-    """The folder's own modules; other papers may have modules of the same name."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = {name: sys.modules.pop(name, None) for name in OWN}
-    yield {name: importlib.import_module(name) for name in OWN}
-    for name, module in before.items():
-        sys.modules.pop(name, None)
-        if module is not None:
-            sys.modules[name] = module
-
-
-def notebook() -> nbformat.NotebookNode:
-    return nbformat.read(FOLDER / "notebook.ipynb", as_version=4)
-
-
-def keys_of(paper: papers.Paper, scale: str) -> set[tuple[object, ...]]:
-    return {tuple(cell.keys.values()) for cell in paper.cells(scale, check=False)}
+SLUG = "l_dmi"
 
 
 # The specification
@@ -118,7 +88,7 @@ def test_constants_of_the_normalised_form(paper: papers.Paper) -> None:
 
 
 def test_questions_are_answered_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for question in paper.questions:
         assert f"## {question.answered_in}" in text, question.id
         assert f"**A{question.id[1:]}." in text, question.id
@@ -148,7 +118,7 @@ def test_every_claim_of_the_inventory_is_there(paper: papers.Paper) -> None:
 
 
 def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for claim in paper.claims:
         for comparison in claim.all + claim.any:
             if comparison.fact is not None:
@@ -160,12 +130,12 @@ def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
 
 @pytest.mark.parametrize(("name", "count"), [("1", 5), ("2", 70), ("3", 70), ("4", 60), ("5", 7)])
 def test_tables_are_complete(name: str, count: int) -> None:
-    table = published.read(FOLDER / "published" / f"table-{name}.csv")
+    table = published.read(folder(SLUG) / "published" / f"table-{name}.csv")
     assert len(table) == count and table["mean"].notna().all()
 
 
 def test_known_cells() -> None:
-    table = published.read(FOLDER / "published" / "table-2.csv")
+    table = published.read(folder(SLUG) / "published" / "table-2.csv")
     keys = {"dataset": "cifar10", "noise_type": "class-dependent", "noise_rate": 0.9}
     found = {m: published.lookup(table, {**keys, "method": m}) for m in ("CE", "DMI")}
     assert [round(n.mean, 2) for n in found.values() if n is not None] == [57.46, 85.94]
@@ -177,7 +147,7 @@ def test_published_methods_and_noise_are_the_papers(paper: papers.Paper) -> None
         for name in item.published:
             if name == "claim-b2.csv":
                 continue
-            table = published.read(FOLDER / "published" / name)
+            table = published.read(folder(SLUG) / "published" / name)
             assert set(table["dataset"]) <= set(paper.blocks) and set(table["noise_type"]) <= kinds
             assert set(table["method"]) <= set(paper.methods)
 
@@ -255,7 +225,7 @@ def test_the_epoch_of_dmi_goes_by_its_loss(own: dict[str, ModuleType]) -> None:
 
 
 def test_notebook_form() -> None:
-    cells = notebook().cells
+    cells = notebook(SLUG).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert code[0].metadata.tags == ["parameters"] and "open_paper" in code[1].source
     assert all(len(cell.source.splitlines()) <= 25 for cell in code)

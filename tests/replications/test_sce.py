@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
-import nbformat
 import numpy as np
 import pytest
 import torch
+from folders import folder, keys_of, notebook
 
 from losslab import papers
 from losslab.losses.bootstrap import d2l
 from losslab.losses.symmetric import sce
 from losslab.report import published
 
-FOLDER = Path(__file__).resolve().parents[2] / "replications" / "sce"
-OWN = ("theory", "samples", "plots", "answers")
+SLUG = "sce"
 COMPUTED = {"extra-losses", "extra-placement", "extra-gradients", "extra-d2l"}
-
-
-@pytest.fixture(scope="module")
-def paper() -> papers.Paper:
-    return papers.load("sce")
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
-    """The folder's own modules; other papers may have modules of the same name."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = {name: sys.modules.pop(name, None) for name in OWN}
-    yield {name: importlib.import_module(name) for name in OWN}
-    for name, module in before.items():
-        sys.modules.pop(name, None)
-        if module is not None:
-            sys.modules[name] = module
-
-
-def notebook() -> nbformat.NotebookNode:
-    return nbformat.read(FOLDER / "notebook.ipynb", as_version=4)
-
-
-def keys_of(paper: papers.Paper, scale: str) -> set[tuple[object, ...]]:
-    return {tuple(cell.keys.values()) for cell in paper.cells(scale, check=False)}
 
 
 # The specification
@@ -107,12 +77,12 @@ def test_items_have_experiments_or_are_computed(paper: papers.Paper) -> None:
 
 
 def test_every_item_is_made_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells if cell.cell_type == "code")
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells if cell.cell_type == "code")
     assert [item.id for item in paper.items if f'"{item.id}"' not in text] == []
 
 
 def test_questions_are_answered_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     for question in paper.questions:
         assert f"## {question.answered_in}" in text, question.id
         assert f"**A{question.id[1:]}." in text, question.id
@@ -150,7 +120,7 @@ def test_every_claim_of_the_inventory_is_there(paper: papers.Paper) -> None:
 
 
 def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
-    text = "\n".join(cell.source for cell in notebook().cells)
+    text = "\n".join(cell.source for cell in notebook(SLUG).cells)
     facts = {c.fact for claim in paper.claims for c in (*claim.all, *claim.any) if c.fact}
     assert [fact for fact in facts if f'"{fact}"' not in text] == []
 
@@ -159,7 +129,7 @@ def test_every_fact_is_computed_in_the_notebook(paper: papers.Paper) -> None:
 
 
 def test_table_1_holds_the_known_part() -> None:
-    table = published.read(FOLDER / "published" / "table-1.csv")
+    table = published.read(folder(SLUG) / "published" / "table-1.csv")
     assert len(table) == 46 and table["mean"].notna().all() and set(table["dataset"]) == {"cifar100"}
     keys = {"dataset": "cifar100", "noise_type": "symmetric", "noise_rate": 0.6, "method": "SL"}
     found = published.lookup(table, keys)
@@ -167,8 +137,8 @@ def test_table_1_holds_the_known_part() -> None:
 
 
 def test_other_tables() -> None:
-    assert published.read(FOLDER / "published" / "table-2.csv")["mean"].isna().all()
-    clothing = published.read(FOLDER / "published" / "table-3.csv").set_index("method")["mean"]
+    assert published.read(folder(SLUG) / "published" / "table-2.csv")["mean"].isna().all()
+    clothing = published.read(folder(SLUG) / "published" / "table-3.csv").set_index("method")["mean"]
     assert clothing.to_dict() == {
         "CE": 68.80,
         "Bootstrap": 68.94,
@@ -177,14 +147,14 @@ def test_other_tables() -> None:
         "GCE": 69.75,
         "SL": 71.02,
     }
-    assert len(published.read(FOLDER / "published" / "other-reproductions.csv")) == 72
-    assert len(published.read(FOLDER / "published" / "other-class-wise.csv")) == 130
+    assert len(published.read(folder(SLUG) / "published" / "other-reproductions.csv")) == 72
+    assert len(published.read(folder(SLUG) / "published" / "other-class-wise.csv")) == 130
 
 
 def test_published_methods_are_the_papers(paper: papers.Paper) -> None:
     for name in ("table-1", "table-3"):
         known = set(paper.methods) | {"Forward"}
-        assert set(published.read(FOLDER / "published" / f"{name}.csv")["method"]) <= known
+        assert set(published.read(folder(SLUG) / "published" / f"{name}.csv")["method"]) <= known
 
 
 # The theory
@@ -274,7 +244,7 @@ def test_decay_sits_where_it_should(own: dict[str, ModuleType]) -> None:
 
 
 def test_notebook_form() -> None:
-    code = [cell for cell in notebook().cells if cell.cell_type == "code"]
+    code = [cell for cell in notebook(SLUG).cells if cell.cell_type == "code"]
     assert code[0].metadata.tags == ["parameters"] and "open_paper" in code[1].source
     assert all(len(cell.source.splitlines()) <= 25 for cell in code)
     compile("\n".join(cell.source for cell in code), "notebook", "exec")

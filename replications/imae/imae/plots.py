@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import theory
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from imae import theory
 from losslab.analysis import curves as loss_curves
 from losslab.papers import Paper, results
 from losslab.report import published, style

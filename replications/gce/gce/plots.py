@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import samples
-import theory
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -16,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from gce import samples, theory
 from losslab.papers import results
 from losslab.report import published, style
 from losslab.report.stats import band

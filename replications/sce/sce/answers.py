@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import plots
 import seaborn as sns
-import theory
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.stats import spearmanr
@@ -14,6 +12,7 @@ from scipy.stats import spearmanr
 from losslab.papers import results
 from losslab.report import style
 from losslab.report.stats import band, summarise
+from sce import plots, theory
 
 LABELS = {"ce": "CE", "gce": "GCE", "rce": "RCE", "sce": "SL"}
 

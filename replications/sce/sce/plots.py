@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import seaborn as sns
-import theory
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from losslab.papers import results
 from losslab.report import style
 from losslab.report.stats import band
+from sce import theory
 
 CLASSES = sns.color_palette("colorblind", 10)
 OVERALL = "#C00000"  # the paper's overall curve is red

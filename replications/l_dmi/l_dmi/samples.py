@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-import theory
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from l_dmi import theory
 from losslab import data, noise
 from losslab.analysis import information
 from losslab.losses.cross_entropy import ce

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import theory
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from l_dmi import theory
 from losslab.analysis import information
 from losslab.losses.dmi import dmi as l_dmi
 from losslab.papers import results

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from plots import legend, named
-from samples import LOSSES, Flock
 
+from imae.plots import legend, named
+from imae.samples import LOSSES, Flock
 from losslab.papers import results
 from losslab.report import style
 from losslab.report.stats import summarise
