@@ -59,8 +59,11 @@ class Clone:
         self.run("git", "commit", "-qm", "change", "--allow-empty")
 
 
-def set_scale(folder: Path, scale: str) -> None:
+def set_parameters(folder: Path, **values: str) -> None:
     """Edit params.yaml as a user would."""
     file = folder / "params.yaml"
-    lines = [f"scale: {scale}" if line.startswith("scale:") else line for line in file.read_text().splitlines()]
+    lines = file.read_text().splitlines()
+    for name, value in values.items():
+        assert any(line.startswith(f"{name}:") for line in lines), name
+        lines = [f"{name}: {value}" if line.startswith(f"{name}:") else line for line in lines]
     file.write_text("\n".join(lines) + "\n")

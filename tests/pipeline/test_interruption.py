@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clones import Clone, set_scale
+from clones import Clone, set_parameters
 
 from losslab.runs import Store
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
 
 def test_kill_then_resume(tmp_path: Path, working_tree: Callable[[Path], Path]) -> None:
     clone = Clone(working_tree(tmp_path / "clone"), LOSSLAB_STORE=str(tmp_path / "store"), LOSSLAB_WORKERS="1")
-    set_scale(clone.folder, "smoke")
+    set_parameters(clone.folder, scale="smoke", papers="[gce]")
     records = lambda: list((tmp_path / "store" / "records").glob("??/*.json"))  # noqa: E731
     process = subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "train@gce"],

@@ -80,11 +80,11 @@ def summary(since: float | None) -> int:
 
 
 def fill_readme() -> int:
-    """Put a picture and the results between the markers of README.md."""
+    """Put a picture and the overview between the markers of README.md."""
     readme = paths.root() / "README.md"
     text = readme.read_text(encoding="utf-8")
     table = scorecard.overview()
-    parts = {"picture": _picture(), "results": f"{scorecard.markdown(table)}\n\n{_first_table()}".strip()}
+    parts = {"picture": _picture(), "results": scorecard.markdown(table)}
     for name, content in parts.items():
         begin, end = f"<!-- losslab:{name}:begin", f"<!-- losslab:{name}:end -->"
         if text.count(begin) != 1 or text.count(end) != 1:
@@ -100,28 +100,18 @@ def fill_readme() -> int:
 
 def _picture() -> str:
     """The first figure of the first paper that has one."""
-    for slug, item, file in _made("figures", "png"):
-        return f"![{item}]({file})\n\n*{item}* ({slug}, scale {(scorecard.metrics(paths.results(slug)) or {}).get('scale')})"
-    return ""
-
-
-def _first_table() -> str:
-    """The first table of the first paper that has one."""
-    for slug, item, file in _made("tables", "md"):
-        return f"{item} ({slug}):\n\n" + (paths.root() / file).read_text(encoding="utf-8").strip()
-    return ""
-
-
-def _made(kind: str, ending: str) -> list[tuple[str, str, str]]:
     from losslab import papers
 
-    found = []
     for slug in params.load().papers:
         for item in papers.load(slug).items:
-            file = paths.results(slug) / kind / f"{item.id}.{ending}"
+            file = paths.results(slug) / "figures" / f"{item.id}.png"
             if file.is_file():
-                found.append((slug, item.title, file.relative_to(paths.root()).as_posix()))
-    return found
+                scale = (scorecard.metrics(paths.results(slug)) or {}).get("scale")
+                where = file.relative_to(paths.root()).as_posix()
+                return f"![{item.title}]({where})
+
+*{item.title}* ({slug}, scale {scale})"
+    return ""
 
 
 def _or_problem(slug: str) -> str:

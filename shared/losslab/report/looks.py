@@ -121,6 +121,7 @@ _TABLE: tuple[tuple[str, str, str, str, Dash], ...] = (
     ("crt+pal", "cRT+PAL", OLIVE, "p", DASH),
     ("lws+pal", "LWS+PAL", BROWN, "p", DOT),
     ("mislas+pal", "MiSLAS+PAL", ROSE, "8", DASH),
+    ("label_aware_smoothing", "Label-aware smoothing", ROSE, "8", DASHDOT),
     ("sphereface", "SphereFace", BROWN, "<", DASHDOT),
     ("elr", "ELR", CRIMSON, "h", DASH),
     ("poly1", "Poly-1", OLIVE, "o", DASHDOT),

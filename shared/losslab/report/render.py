@@ -15,6 +15,7 @@ from losslab.errors import InputError
 from losslab.papers.messages import near
 from losslab.report import words
 from losslab.report.published import NOT_AVAILABLE
+from losslab.report.stats import within
 
 if TYPE_CHECKING:
     from losslab.report.table import Table
@@ -107,7 +108,8 @@ def _text(cell: dict[Any, Any], kind: str, digits: int, show_n: bool, bold: Bold
     if kind == REPLICATED:
         return _replicated(cell, digits, show_n, bold)
     if kind == INTERVAL:
-        return "" if math.isnan(cell["low"]) else f"[{cell['low']:.{digits}f}, {cell['high']:.{digits}f}]"
+        low, high = within(cell["low"], cell["high"], cell["unit"])
+        return "" if math.isnan(low) else f"[{low:.{digits}f}, {high:.{digits}f}]"
     return "" if math.isnan(cell["difference"]) else f"{cell['difference']:+.{digits}f}"
 
 

@@ -42,6 +42,11 @@ def half_width(std: float, n: int, level: float = LEVEL) -> float:
     return float(stats.t.ppf(0.5 + level / 2, n - 1)) * std / math.sqrt(n)
 
 
+def within(low: float, high: float, unit: str) -> tuple[float, float]:
+    """The interval as it is shown: one of a percentage ends at 0 and 100, which Student's t with few seeds does not know. NaN stays."""
+    return (max(low, 0.0), min(high, 100.0)) if unit == "%" and low <= high else (low, high)
+
+
 def band(curves: Iterable[Iterable[float]], level: float = LEVEL) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, lower and upper end per epoch ``(E,)`` of curves of one length or several (shorter ones end earlier); no interval: NaN."""
     rows = [np.array([math.nan if value is None else float(value) for value in curve]) for curve in curves]

@@ -34,6 +34,7 @@ def metrics(
         "paper": paper.slug,
         "scale": scale,
         "runs": {"done": int(done), "diverged": int(lost), "missing": int(absent)},
+        "trainings": int(frame["run"].nunique()),
     }
     if inventory is not None:
         mine = own(inventory)

@@ -299,7 +299,9 @@ def _legend(
         count = f"{usual} seed{'s' if usual > 1 else ''}" + (
             "" if len(sizes) == 1 else " (number in brackets where it differs)"
         )
-        parts.append(f"Replicated: mean ± standard deviation over {count}, with Student's 95 % interval of the mean.")
+        percent = table[table["unit"] == "%"]
+        cut = ", cut at 0 and 100 %" if (percent["low"] < 0).any() or (percent["high"] > 100).any() else ""
+        parts.append(f"Replicated: mean ± standard deviation over {count}, with Student's 95 % interval of the mean{cut}.")
     elif sizes:
         parts.append("Replicated: one seed, so no interval.")
     if table["published"].notna().any():

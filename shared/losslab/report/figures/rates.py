@@ -12,10 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from losslab.papers import results
+from losslab.papers import metrics, results
 from losslab.report import style, words
 from losslab.report.figures import common
-from losslab.report.stats import summarise
+from losslab.report.stats import summarise, within
 
 
 def rates(
@@ -105,11 +105,11 @@ def _against(
     logarithmic = log if log is not None else min(positions, default=1) > 0 and max(positions) / min(positions) >= 20
     with style.context():
         figure, axes = style.grid(len(parts), columns=columns, share_y=share_y)
-        any_point = False
+        any_point, unit = False, metrics.describe(metric).unit
         for axis, panel in zip(axes, parts, strict=True):
             groups = common.series(panel.rows)
             for place, (label, rows) in enumerate(groups.items()):
-                _means(axis, rows, chosen[label], _dodge(place, len(groups), positions, logarithmic))
+                _means(axis, rows, chosen[label], _dodge(place, len(groups), positions, logarithmic), unit)
                 keys = {key: value for key, value in panel.keys.items() if key != "setting"}
                 any_point |= _points(
                     axis, common.published_rows(published, keys, str(rows["method"].iloc[0])), x, chosen[label]
@@ -151,7 +151,7 @@ def _dodge(place: int, count: int, positions: Sequence[float], logarithmic: bool
     return (place - (count - 1) / 2) * min(0.03, 0.2 / count) * gap
 
 
-def _means(axis: Axes, rows: pd.DataFrame, look: style.Look, aside: float) -> None:
+def _means(axis: Axes, rows: pd.DataFrame, look: style.Look, aside: float, unit: str) -> None:
     xs: list[float] = []
     means: list[float] = []
     errors: list[tuple[float, float]] = []
@@ -159,9 +159,8 @@ def _means(axis: Axes, rows: pd.DataFrame, look: style.Look, aside: float) -> No
         summary = summarise(part["_y"])
         xs.append(float(place) + aside)  # type: ignore[arg-type]
         means.append(summary.mean)
-        errors.append(
-            (0.0, 0.0) if math.isnan(summary.low) else (summary.mean - summary.low, summary.high - summary.mean)
-        )
+        low, high = within(summary.low, summary.high, unit)
+        errors.append((0.0, 0.0) if math.isnan(low) else (summary.mean - low, high - summary.mean))
     axis.errorbar(
         xs,
         means,
