@@ -108,9 +108,7 @@ def _picture() -> str:
             if file.is_file():
                 scale = (scorecard.metrics(paths.results(slug)) or {}).get("scale")
                 where = file.relative_to(paths.root()).as_posix()
-                return f"![{item.title}]({where})
-
-*{item.title}* ({slug}, scale {scale})"
+                return f"![{item.title}]({where})\n\n*{item.title}* ({slug}, scale {scale})"
     return ""
 
 
