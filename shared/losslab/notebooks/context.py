@@ -19,6 +19,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,16 @@ class PaperContext:
         """The item's table, written as CSV, Markdown and LaTeX to tables/."""
         from losslab.report import items
 
-        made = items.table(self.paper, item, self.frame, **overrides)
+        beside = None if self.scale == "paper" else self.reference
+        made = items.table(self.paper, item, self.frame, reference=beside, **overrides)
         return self.save_table(made, item)
+
+    @cached_property
+    def reference(self) -> pd.DataFrame | None:
+        """Results at paper scale that are kept with the paper, whatever scale this notebook runs at; None where there are none."""
+        from losslab.report import reference
+
+        return reference.frame(self.paper)
 
     def save_table(self, table: Table, item: str) -> Table:
         """Write a table that the notebook built itself as the item's table; returned, to be shown."""

@@ -60,8 +60,12 @@ def order(paper: Paper, item: Item) -> dict[str, list[Any]]:
     return {key: list(values) for key, values in result.items()}
 
 
-def table(paper: Paper, name: str, frame: pd.DataFrame, **overrides: Any) -> Table:
-    """The item's table. ``overrides`` are arguments of `table.build`, for example ``reading="last"`` or ``digits=1``."""
+def table(
+    paper: Paper, name: str, frame: pd.DataFrame, reference: pd.DataFrame | None = None, **overrides: Any
+) -> Table:
+    """The item's table. ``reference``: results at paper scale, for a line of their own.
+
+    ``overrides`` are arguments of `table.build`, for example ``reading="last"`` or ``digits=1``."""
     item = paper.item(name)
     options: dict[str, Any] = {
         "rows": item.rows,
@@ -75,6 +79,7 @@ def table(paper: Paper, name: str, frame: pd.DataFrame, **overrides: Any) -> Tab
         "digits": item.digits,
         "metric": item.metric or paper.metric,
         "reading": item.reading,
+        "reference": None if reference is None else select(paper, name, reference),
     }
     return build(select(paper, name, frame), **{**options, **overrides})
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = ("auto", "rows", "columns")
 PUBLISHED, REPLICATED, INTERVAL, DIFFERENCE = "published", "replicated", "95 % interval", "difference"
+PAPER_SCALE = "paper scale"
 Bold = Callable[[str], str]
 
 
@@ -41,6 +42,8 @@ def wide(table: Table, layout: str = "auto", bold: Bold | None = None) -> pd.Dat
         kinds.append(INTERVAL)
     if cells["difference"].notna().any():
         kinds.append(DIFFERENCE)
+    if (cells["reference_n"] > 0).any():
+        kinds.append(PAPER_SCALE)
     usual = usual_seeds(cells)
     lookup = {(*_key(row, list(table.rows)), *_key(row, across)): row for row in cells.to_dict("records")}
     texts: dict[tuple[Any, ...], dict[tuple[Any, ...], str]] = {}
@@ -59,7 +62,7 @@ def wide(table: Table, layout: str = "auto", bold: Bold | None = None) -> pd.Dat
         texts = {
             line: entries
             for line, entries in texts.items()
-            if line[-1] not in (INTERVAL, DIFFERENCE) or any(entries.values())
+            if line[-1] not in (INTERVAL, DIFFERENCE, PAPER_SCALE) or any(entries.values())
         }
     heads = [words.HEADINGS[key] for key in table.rows]
     tops = [words.HEADINGS[key] for key in across]
@@ -107,6 +110,11 @@ def _text(cell: dict[Any, Any], kind: str, digits: int, show_n: bool, bold: Bold
         return (bold(text) if cell["best_published"] else text) + spread
     if kind == REPLICATED:
         return _replicated(cell, digits, show_n, bold)
+    if kind == PAPER_SCALE:
+        if not cell["reference_n"]:
+            return ""
+        spread = "" if math.isnan(cell["reference_std"]) else f" ± {cell['reference_std']:.{digits}f}"
+        return f"{cell['reference']:.{digits}f}{spread} ({cell['reference_n']})"
     if kind == INTERVAL:
         low, high = within(cell["low"], cell["high"], cell["unit"])
         return "" if math.isnan(low) else f"[{low:.{digits}f}, {high:.{digits}f}]"

@@ -22,12 +22,14 @@ from losslab.report import render, words
 from losslab.report.stats import summarise
 
 NUMBERS = ("published", "published_std", "mean", "std", "n", "low", "high", "difference")
+REFERENCE = ("reference", "reference_std", "reference_n")  # paper scale
 COLUMNS = (
     "value",
     "metric",
     "reading",
     "unit",
     *NUMBERS,
+    *REFERENCE,
     "runs",
     "diverged",
     "missing",
@@ -111,12 +113,14 @@ def build(
     digits: int = 2,
     metric: str = "test_acc",
     reading: str = "last",
+    reference: pd.DataFrame | None = None,
 ) -> Table:
     """Table of a results frame.
 
     ``rows``, ``columns``: key columns. ``values``: the numbers of a cell, by default ``metric`` at ``reading``.
     ``published``: long form of `published.read`; cells that only it has are shown too, as "not run". None: no such numbers
     can exist, so there is no place for them; an empty frame: they exist and are not available.
+    ``reference``: results at paper scale, to be shown beside those of a smaller scale.
     ``titles``: data set key -> title. ``order``: key -> its values in order, where the frame's own order does not do.
     ``best_over``: keys over which the best is sought (default: method). Raises InputError where a cell would mix runs.
     """
@@ -138,6 +142,7 @@ def build(
     cells: list[dict[str, Any]] = []
     for value, label in zip(shown, labels, strict=True):
         part = _cells(frame, known, places, keys, value, label, len(shown) == 1)
+        _add_reference(part, reference, keys, value)
         _mark_best(part, keys, best_over, value, digits)
         cells += part
     table = pd.DataFrame(cells, columns=[*keys, *COLUMNS])
@@ -235,6 +240,26 @@ def _cells(
     return cells
 
 
+def _add_reference(
+    cells: list[dict[str, Any]], reference: pd.DataFrame | None, keys: tuple[str, ...], value: Value
+) -> None:
+    """Mean, standard deviation and number of seeds at paper scale of every cell, NaN and 0 where there is none."""
+    metric = str(value.metric)
+    known: dict[tuple[Any, ...], Any] = {}
+    if reference is not None and (metric in reference or metric.startswith("final.")):
+        read = results.values(reference, metric, str(value.reading))
+        rows = reference[list(keys)].itertuples(index=False, name=None)
+        places = [tuple(_clean(v) for v in row) for row in rows]
+        for place in dict.fromkeys(places):
+            here = reference[[other == place for other in places]]
+            _one_setting(here, dict(zip(keys, place, strict=True)))
+            known[place] = summarise(read.loc[here.index])
+    for cell in cells:
+        found = known.get(tuple(cell[key] for key in keys))
+        mean, std, n = (found.mean, found.std, found.n) if found is not None else (math.nan, math.nan, 0)
+        cell.update(reference=mean, reference_std=std, reference_n=n)
+
+
 def _one_setting(part: pd.DataFrame, at: Mapping[str, Any]) -> None:
     """A cell averages over seeds and nothing else."""
     trained = part[part["status"] != "not run"]
@@ -277,7 +302,7 @@ def _mark_best(
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     floats = [name for name in ("noise_rate", *NUMBERS) if name in table.columns and name != "n"]
     table[floats] = table[floats].astype(float)
-    for name in ("n", "runs", "diverged", "missing"):
+    for name in ("n", "reference_n", "runs", "diverged", "missing"):
         table[name] = table[name].astype("int64")
     for name in ("best", "best_published"):
         table[name] = table[name].astype(bool)
@@ -304,6 +329,8 @@ def _legend(
         parts.append(f"Replicated: mean ± standard deviation over {count}, with Student's 95 % interval of the mean{cut}.")
     elif sizes:
         parts.append("Replicated: one seed, so no interval.")
+    if (table["reference_n"] > 0).any():
+        parts.append("Paper scale: ours with the paper's data, network and epochs, number of seeds in brackets.")
     if table["published"].notna().any():
         parts.append("Published: the paper's numbers.")
     elif beside:
