@@ -190,3 +190,62 @@ def test_errors() -> None:
     with pytest.raises(InputError, match="cosines"):
         tolerance.minimise("normface", torch.tensor([0.5, 0.5]))
     assert math.isinf(bounds.loss_sum("ce").high)
+
+
+# --- outputs near the permutations of one vector ---------------------------------------------------------------------------------------
+
+
+def test_relaxed_bounds_by_hand() -> None:
+    assert bounds.relaxed_uniform(0.3, 0.4, 10) == pytest.approx(2 * 0.3 * 0.4 / 5)  # c = 0.4 / (0.6 * 10 - 1)
+    assert bounds.relaxed_uniform(0.0, 0.8, 10) == 0.0
+    t = torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.6, 0.4], [0.3, 0.2, 0.5]], dtype=torch.float64)
+    # c = (0.7 + 0.6 + 0.5) / 3 = 0.6; a = min(0.7 - 0.2, 0.6 - 0.4, 0.5 - 0.3) = 0.2
+    assert bounds.relaxed_class_dependent(0.1, t) == pytest.approx(0.2 + 2 * 0.6 * 0.1 / 0.2)
+    prior = torch.tensor([3.0, 1.0, 0.0], dtype=torch.float64)  # c = (3 * 0.7 + 0.6) / 4
+    assert bounds.relaxed_class_dependent(0.1, t, prior) == pytest.approx(0.2 + 2 * 0.675 * 0.1 / 0.2)
+    with pytest.raises(InputError, match="off the diagonal"):
+        bounds.relaxed_class_dependent(0.1, t[[1, 0, 2]])
+    with pytest.raises(InputError, match="noise rate"):
+        bounds.relaxed_uniform(0.1, 0.9, 10)
+    with pytest.raises(InputError, match="negative"):
+        bounds.relaxed_uniform(-0.1, 0.2, 10)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_relaxed_uniform_holds_on_finite_problems(seed: int) -> None:
+    """A few inputs, a few outputs to choose from: the noisy minimiser's clean risk is within the bound of the least one."""
+    draw = torch.Generator().manual_seed(seed)
+    k = 3 + seed % 3
+    outputs = torch.softmax(3 * torch.randn(12, k, generator=draw, dtype=torch.float64), 1)
+    rate = 0.9 * (1 - 1 / k) * float(torch.rand((), generator=draw))
+    loss = probe("gce", k, q=0.7)
+    values = loss.all_labels(loss.from_probabilities(outputs))  # (outputs, labels)
+    delta = float(values.sum(1).max() - values.sum(1).min())
+    clean_labels = torch.rand(k, generator=draw, dtype=torch.float64)
+    clean_labels = clean_labels / clean_labels.sum()
+    noisy_labels = clean_labels * (1 - rate) + (1 - clean_labels) * rate / (k - 1)
+    clean, noisy = values @ clean_labels, values @ noisy_labels
+    excess = float(clean[noisy.argmin()] - clean.min())
+    assert 0 <= excess <= bounds.relaxed_uniform(delta, rate, k) + 1e-12
+
+
+# --- margins in a bound of the error -----------------------------------------------------------------------------------------------------
+
+
+def test_margin_term_by_hand() -> None:
+    margins, counts = torch.tensor([0.5, 1.0]), torch.tensor([100, 25])
+    assert bounds.margin_term(margins, counts) == pytest.approx((1 / (0.5 * 10) + 1 / (1.0 * 5)) / 2)
+    assert bounds.margin_term(2 * margins, counts) == pytest.approx(0.1)
+    with pytest.raises(InputError, match="separated"):
+        bounds.margin_term(torch.tensor([0.5, -0.1]), counts)
+    with pytest.raises(InputError, match="both be"):
+        bounds.margin_term(margins, torch.tensor([1, 2, 3]))
+
+
+def test_best_margins_are_those_of_ldam() -> None:
+    counts = torch.tensor([1.0, 16.0, 81.0])
+    best = bounds.best_margins(counts, total=11.0)  # 1 : 1/2 : 1/3
+    torch.testing.assert_close(best, torch.tensor([6.0, 3.0, 2.0], dtype=torch.float64))
+    least = bounds.margin_term(best, counts)
+    for shift in ([0.1, -0.1, 0.0], [-0.1, 0.0, 0.1], [0.0, 0.1, -0.1]):
+        assert bounds.margin_term(best + torch.tensor(shift), counts) > least

@@ -88,6 +88,11 @@ class Case:
 
 OTHER_HYPER: dict[str, list[dict[str, Any]]] = {
     "label_smoothing": [{"eps": 0.2}],
+    "label_aware_smoothing": [
+        {"shape": "linear", "tail": 0.1},
+        {"shape": "convex", "head": 0.4, "tail": 0.1},
+        {"shape": "power", "power": 0.5, "variant": "official"},
+    ],
     "focal": [{"gamma": 2.0}],
     "gce": [{"q": 1.0}, {"q": 0.01}],
     "truncated_gce": [{"q": 0.5, "k": 0.2}],
@@ -113,6 +118,7 @@ SUMS = [
     "truncated_gce+nce",
     "cosface+nsl",
     "sce+nrce",
+    "label_aware_smoothing+nce",
 ]
 
 

@@ -67,6 +67,32 @@ def _smoothing(row: Row, y: int, eps: float = 0.1, variant: str = "paper") -> fl
     return total
 
 
+def _label_aware(
+    rows: list[Row],
+    labels: list[int],
+    class_counts: Row,
+    head: float = 0.3,
+    tail: float = 0.0,
+    shape: str = "concave",
+    power: float = 2.0,
+    variant: str = "paper",
+) -> Row:
+    out = []
+    for row, y in zip(rows, labels, strict=True):
+        p, n, low, high = softmax(row), class_counts[y], min(class_counts), max(class_counts)
+        angle = (n - low) * math.pi / (2 * (high - low))
+        eps = {
+            "concave": tail + (head - tail) * math.sin(angle),
+            "linear": tail + (head - tail) * (n - low) / (high - low),
+            "convex": head + (head - tail) * math.sin(1.5 * math.pi + angle),
+            "power": tail + (head - tail) * ((n - low) / (high - low)) ** power,
+        }[shape]
+        off = eps / (len(p) - 1) if variant == "paper" else eps / len(p)
+        on = 1 - eps if variant == "paper" else 1 - eps + off
+        out.append(-sum((on if k == y else off) * math.log(v) for k, v in enumerate(p)))
+    return out
+
+
 def _rce(row: Row, y: int, A: float = A_CODE) -> float:
     return -sum(p * (0.0 if k == y else A) for k, p in enumerate(row))
 
@@ -277,6 +303,7 @@ ORACLES: dict[str, Any] = {
     "mae": _of_row(_mae),
     "mse": _of_row(_mse),
     "label_smoothing": _of_row(_smoothing),
+    "label_aware_smoothing": _label_aware,
     "focal": _of_p(lambda p, K, gamma=0.5, variant="paper": -((1 - p) ** gamma) * math.log(p)),
     "poly1": _of_p(lambda p, K, eps=1.0: -math.log(p) + eps * (1 - p)),
     "gce": _of_p(lambda p, K, q=0.7: _l_q(p, q)),
@@ -329,7 +356,8 @@ def evaluate(name: str, rows: list[Row], labels: list[int], **h: Any) -> Any:
         given = {
             key: value
             for key, value in h.items()
-            if key in ("transition", "class_counts") and part in ("forward", "backward", "ldam")
+            if key in ("transition", "class_counts")
+            and part in ("forward", "backward", "ldam", "label_aware_smoothing")
         }
         own = {
             key.removeprefix(f"{part}."): value for key, value in (state or {}).items() if key.startswith(f"{part}.")

@@ -68,7 +68,7 @@ def test_closed_form_gradient_equals_autograd(case: Case, lead: tuple[int, ...])
         torch.stack([case.logits(6) for _ in range(3)]).requires_grad_() if lead else case.logits(6).requires_grad_()
     )
     targets = case.labels(6).expand(*lead, 6)
-    given = {**case.resolved, **case.state(6)}
+    given = {**case.resolved, **case.state(6), **case.tensors()}
     log_probs = torch.log_softmax(logits, -1)
     expected = torch.autograd.grad(case.spec.core(log_probs, targets, **given).sum(), logits)[0]
     assert case.spec.grad is not None
@@ -193,7 +193,8 @@ def test_closed_form_gradient_is_finite_for_extreme_logits(case: Case) -> None:
     logits = 1e4 * torch.tensor([[1.0, -1, 0, 0, 0], [-1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1e-3]])
     assert case.spec.grad is not None
     given = {key: {k: v.float() for k, v in value.items()} for key, value in case.state(4).items()}
-    g_l, g_s = case.spec.grad(torch.log_softmax(logits, -1), torch.tensor([0, 0, 2, 4]), **case.resolved, **given)
+    given = {**case.resolved, **given, **case.tensors(torch.float32)}
+    g_l, g_s = case.spec.grad(torch.log_softmax(logits, -1), torch.tensor([0, 0, 2, 4]), **given)
     assert torch.isfinite(g_l).all() and (g_s is None or bool(torch.isfinite(g_s).all()))
 
 
@@ -302,9 +303,8 @@ def test_soft_targets_agree_with_labels(case: Case) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gce", "nce+agce", "forward", "lm_softmax", "dmi"])
-def test_compiled_equals_eager(name: str) -> None:
-    case = next(c for c in CASES if c.name == name)
+@pytest.mark.parametrize("case", EACH, ids=ids(EACH))
+def test_compiled_equals_eager(case: Case) -> None:
     logits, targets, arguments = case.logits(dtype=torch.float32), case.labels(), case.arguments(dtype=torch.float32)
     given = {**case.resolved, **{key: value for key, value in arguments.items() if key in case.spec.tensors}}
 

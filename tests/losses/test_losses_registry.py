@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,13 +18,14 @@ import torch
 from losslab import losses
 from losslab.errors import InputError
 from losslab.losses import registry
-from losslab.losses.cards.page import page
+from losslab.losses.cards.page import picture, texts
+from losslab.losses.cards.render import traits
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = """
 ce mae mse focal gce truncated_gce rce sce imae dmi nce nfl nmae nrce ngce agce aul ael normface cosface arcface gm_softmax
 lm_softmax nsl bootstrap_soft bootstrap_hard forward backward nlnl sphereface ldam label_smoothing d2l poly1 ldr_kl aldr_kl elr
-comp_sum squentropy encouraging
+comp_sum squentropy encouraging label_aware_smoothing
 """
 HYPER = {  # names that users rely on
     "gce": "q", "truncated_gce": "q k variant", "rce": "A", "sce": "alpha beta A", "imae": "T variant", "focal": "gamma variant",
@@ -224,9 +226,36 @@ def test_settings_of_cards_are_valid(name: str) -> None:
         assert set(given) - set(own) <= {"alpha", "beta", "m"}
 
 
-def test_guide_and_catalogue_are_current() -> None:
-    text = (ROOT / "docs" / "losses.md").read_text()
-    assert text == page(text), "docs/losses.md is out of date: run python -m losslab.losses.cards.page docs/losses.md"
+def test_pages_are_current() -> None:
+    folder = ROOT / "docs" / "losses"
+    made = texts()
+    hint = "run python -m losslab.losses.cards.page docs/losses"
+    for name, text in made.items():
+        assert (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") == text, f"{name}: {hint}"
+    assert {path.name for path in folder.iterdir()} == {*made, *map(picture, losses.names())}, hint
+
+
+def test_every_loss_has_a_small_picture_that_its_page_shows() -> None:
+    for name in losses.names():
+        path = ROOT / "docs" / "losses" / picture(name)
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < 25_000
+        assert f"]({path.name})" in texts()[f"{name}.md"]
+
+
+def test_slow_losses_say_why() -> None:
+    """benchmarks/losses.py: more than three times cross entropy, compiled, at 4096 samples and 1000 classes."""
+    found = json.loads((ROOT / "benchmarks" / "results" / "losses-cpu.json").read_text(encoding="utf-8"))
+    rows = {row["loss"]: row["compiled, x cross-entropy"] for row in found["tables"]["N = 4096, K = 1000"]}
+    assert set(losses.names()) <= set(rows)
+    silent = [name for name, ratio in rows.items() if ratio > 3 and not losses.describe(name).cost]
+    assert not silent
+
+
+def test_traits_of_cards() -> None:
+    assert list(traits(losses.describe("mae").properties).values()) == ["passive", "yes", "yes", "always"]
+    assert list(traits(losses.describe("ce").properties).values()) == ["active", "no", "below", "never"]
+    assert list(traits(losses.describe("agce").properties).values())[2:] == ["yes", "from a ratio on"]
+    assert traits(losses.describe("nsl").properties)["symmetric"] == "if"
 
 
 def test_import_is_light() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from losslab import losses
 from losslab.losses import functional as F
 from losslab.losses.bootstrap import d2l_alpha, local_intrinsic_dimensionality
+from losslab.losses.label_aware import smoothing
 from losslab.losses.regularisers import sample_margin
 
 F64 = torch.float64
@@ -257,3 +258,32 @@ def test_losses_equal_torch_where_torch_has_them() -> None:
     torch.testing.assert_close(F.ce(logits, targets), torch.nn.functional.cross_entropy(logits, targets))
     soft = torch.softmax(torch.randn(6, 5, dtype=F64), -1)
     torch.testing.assert_close(F.ce(logits, soft), torch.nn.functional.cross_entropy(logits, soft))
+
+
+# --- label-aware smoothing --------------------------------------------------------------------------------------------------------------
+
+SHAPES = [("concave", math.sin(math.pi / 4)), ("linear", 0.5), ("convex", 1 - math.cos(math.pi / 4)), ("power", 0.25)]
+
+
+@pytest.mark.parametrize("shape, middle", SHAPES)
+def test_label_aware_smoothing_of_the_middle_class(shape: str, middle: float) -> None:
+    """Counts 100, 60, 20: the middle class stands at r = 1/2, the ends at head and tail whatever the shape."""
+    counts = torch.tensor([100.0, 60.0, 20.0], dtype=F64)
+    eps = smoothing(counts, 0.4, 0.1, shape)
+    torch.testing.assert_close(eps, torch.tensor([0.4, 0.1 + 0.3 * middle, 0.1], dtype=F64))
+    log_p = torch.tensor([0.7, 0.2, 0.1], dtype=F64).log()
+    found = F.label_aware_smoothing(
+        log_p.expand(3, 3), torch.arange(3), class_counts=counts, head=0.4, tail=0.1, shape=shape, reduction="none"
+    )
+    for y in range(3):
+        rest = sum(float(log_p[j]) for j in range(3) if j != y)
+        expected = -(1 - float(eps[y])) * float(log_p[y]) - float(eps[y]) / 2 * rest
+        assert float(found[y]) == pytest.approx(expected)
+
+
+def test_label_aware_smoothing_of_balanced_classes_is_label_smoothing() -> None:
+    logits, targets = torch.randn(6, 4, dtype=F64), torch.arange(6) % 4
+    given = {"class_counts": torch.full((4,), 50.0, dtype=F64), "head": 0.3, "variant": "official"}
+    torch.testing.assert_close(F.label_aware_smoothing(logits, targets, tail=0.0, **given), F.ce(logits, targets))
+    expected = F.label_smoothing(logits, targets, eps=0.2)
+    torch.testing.assert_close(F.label_aware_smoothing(logits, targets, tail=0.2, **given), expected)

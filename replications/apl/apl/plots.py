@@ -196,8 +196,9 @@ def theory_figure() -> Figure:
             xscale="log",
             ylim=(0, 1),
         )
-        for axis, where in zip(axes, ("lower center", "best", "best", "best"), strict=True):
-            axis.legend(fontsize=8, loc=where, ncols=2 if where == "lower center" else 1)
+        axes[0].legend(fontsize=8, loc="lower center", ncols=2)
+        for axis in axes[1:]:
+            axis.legend(fontsize=8, loc="best")
     return figure
 
 

@@ -255,8 +255,8 @@ def flips(rate: float = 0.4) -> pd.DataFrame:
     """Wrong labels of ten balanced classes of 5,000 under CIFAR-10's flips, one after the other (as in the code) and at once; per cent."""
     labels = np.repeat(np.arange(10), 5000)
     rows = []
-    for name, options in (("in place", {"sequential": True}), ("at once", {})):
-        noisy = corrupt(labels, "asymmetric", rate, 0, num_classes=10, flip_map=flip_map("cifar10"), **options)
+    for name, in_turn in (("in place", True), ("at once", False)):
+        noisy = corrupt(labels, "asymmetric", rate, 0, num_classes=10, flip_map=flip_map("cifar10"), sequential=in_turn)
         wrong = noisy != labels
         shares = {
             "cats called dogs": wrong[labels == 3].mean(),

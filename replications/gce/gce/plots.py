@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ def _data(frame: pd.DataFrame, titles: dict[str, str]) -> str:
     return titles[row["dataset"]] + (f"\n(stand-in: {row['stand_in']})" if row["stand_in"] else "")
 
 
-def _legend(figure: Figure, looks: Sequence[style.Look], more: Sequence[tuple[str, dict[str, object]]] = ()) -> None:
+def _legend(figure: Figure, looks: Sequence[style.Look], more: Sequence[tuple[str, Mapping[str, object]]] = ()) -> None:
     lines = [Line2D([], [], color=look.colour, linestyle=look.line, label=look.label) for look in looks]
     lines += [Line2D([], [], label=label, **{"color": style.INK, **options}) for label, options in more]  # type: ignore[arg-type]
     style.legend(figure, lines, [str(line.get_label()) for line in lines])
@@ -112,9 +112,11 @@ def bounds() -> Figure:
             axes[1].plot(qs, theory.truncated_width(qs, k), color=trunc.colour, linestyle=dash)
         axes[1].set(yscale="log", xlabel="q", ylabel="width of the band", ylim=(0.02, 200))
         for classes, place in ((2, 0), (10, 1), (100, 2), (1000, 3)):
-            k, q = np.meshgrid(np.linspace(0.05, 0.95, 120), qs)
-            ratio = theory.truncated_width(q, k) / theory.width(classes, q)
-            axes[2].contour(k, q, ratio, levels=[1.0], colors=[style.ramp(trunc.colour, place, 4)], linewidths=1.7)
+            across, up = np.meshgrid(np.linspace(0.05, 0.95, 120), qs)
+            ratio = theory.truncated_width(up, across) / theory.width(classes, up)
+            axes[2].contour(
+                across, up, ratio, levels=[1.0], colors=[style.ramp(trunc.colour, place, 4)], linewidths=1.7
+            )
             axes[2].plot([], [], color=style.ramp(trunc.colour, place, 4), label=f"{classes} classes")
         axes[2].plot(0.5, 0.7, "o", color=style.INK)
         axes[2].set(xlabel="k", ylabel="q", ylim=(0, 1), xlim=(0.05, 0.95))
@@ -289,11 +291,11 @@ def pruned(frame: pd.DataFrame, by_class: pd.DataFrame, by_level: pd.DataFrame) 
             axes, "abc", ("the prunings", "correct labels lost, 40 % uniform", "... by difficulty"), strict=True
         ):
             _mark(axis, letter, title)
-        rates = [
+        rates: list[tuple[str, Mapping[str, object]]] = [
             (f"{kind} {rate:g}", {"color": style.ramp(trunc.colour, place, max(2, len(cases)))})
             for place, ((kind, rate), _) in enumerate(cases)
         ]
-        meaning = [
+        meaning: list[tuple[str, Mapping[str, object]]] = [
             ("wrong among pruned", {}),
             ("pruned among wrong", {"linestyle": "--"}),
             ("pruned among correct", {"linestyle": ":"}),

@@ -6,9 +6,8 @@ All networks are trained together: one leading axis, no connection between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,12 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from losslab import data, noise
+from losslab.analysis.stacked_mlp import clip_scale, initial, one_thread, order, pixels
+from losslab.analysis.stacked_mlp import layers as _forward
 from losslab.losses.cross_entropy import ce, mae
 from losslab.losses.gce import gce
 from losslab.papers import recipes
+from losslab.runs.spec import Recipe
 from losslab.seeding import generator, torch_seed
 
 WIDTHS = (64, 128, 128, 10)
@@ -86,12 +88,12 @@ def train(
     )
     flock = Flock(who, given[:, ~held] != true[~held], true[~held])
     val_x, val_y, x, y = x[held], given[:, held], x[~held], given[:, ~held]
-    with _one_thread():
+    with one_thread():
         _run(
             flock,
             plan,
             (x, y, val_x, val_y),
-            _pixels(digits.test_images, digits),
+            pixels(digits.test_images, digits),
             digits.test_labels,
             first_pruning,
             q,
@@ -101,48 +103,14 @@ def train(
     return flock
 
 
-def _pixels(images: Tensor, digits: data.Dataset) -> Tensor:
-    return ((images.float() / 255 - digits.mean[0]) / digits.std[0]).flatten(1)
+def _weights(who: list[Member]) -> list[Tensor]:
+    return initial(WIDTHS, [torch_seed("gce", "samples", m.seed) for m in who])
 
 
 def _split(digits: data.Dataset) -> tuple[Tensor, Tensor, Tensor]:
     held = torch.zeros(len(digits.train_labels), dtype=torch.bool)
     held[torch.from_numpy(generator("gce", "samples", "split").permutation(len(held))[: len(held) // 10])] = True
-    return _pixels(digits.train_images, digits), digits.train_labels, held
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _weights(who: list[Member]) -> list[Tensor]:
-    """Weights and biases of all networks, each drawn as torch draws them for one, from the seed alone: `(M, in, out)`, `(M, 1, out)`."""
-    nets = []
-    for m in who:
-        torch.manual_seed(torch_seed("gce", "samples", m.seed))
-        nets.append([torch.nn.Linear(a, b) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)])
-    stacked: list[Tensor] = []
-    for layers in zip(*nets, strict=True):
-        stacked += [
-            torch.stack([l.weight.detach().T for l in layers]),
-            torch.stack([l.bias.detach() for l in layers]).unsqueeze(1),
-        ]
-    return [w.requires_grad_() for w in stacked]
-
-
-def _forward(weights: list[Tensor], x: Tensor) -> list[Tensor]:
-    """Input, both hidden layers and logits, `(M, n, width)` each."""
-    outputs = [x]
-    for i in range(0, len(weights), 2):
-        h = torch.baddbmm(weights[i + 1], outputs[-1], weights[i])
-        outputs.append(h.relu() if i + 2 < len(weights) else h)
-    return outputs
+    return pixels(digits.train_images, digits), digits.train_labels, held
 
 
 def _values(who: list[Member], logits: Tensor, y: Tensor, q: float) -> Tensor:
@@ -163,8 +131,8 @@ def _label_probability(logits: Tensor, y: Tensor) -> Tensor:
 
 def _run(
     flock: Flock,
-    plan,
-    parts,
+    plan: Recipe,
+    parts: tuple[Tensor, Tensor, Tensor, Tensor],
     test_x: Tensor,
     test_y: Tensor,
     first: float,
@@ -195,10 +163,8 @@ def _run(
             flock.prunings.append((epoch, kept))
         for group in optimiser.param_groups:
             group["lr"] = plan.lr * 0.5 * (1 + np.cos(np.pi * epoch / plan.epochs))
-        order = torch.from_numpy(
-            np.stack([generator("gce", "samples", "order", m.seed, epoch).permutation(n) for m in who])
-        )
-        for batch in order.split(plan.batch_size, dim=1):
+        batches = order(n, [generator("gce", "samples", "order", m.seed, epoch) for m in who])
+        for batch in batches.split(plan.batch_size, dim=1):
             given = y.gather(1, batch)
             logits = _forward(weights, x[batch])[-1]
             use = allowed.gather(1, batch) * torch.where(
@@ -207,7 +173,11 @@ def _run(
             loss = (_values(who, logits, given, q) * use).sum(1) / use.sum(1).clamp_min(1)
             optimiser.zero_grad()
             loss.sum().backward()
-            _clip(weights, plan.clip_norm)
+            if plan.clip_norm is not None:
+                scale = clip_scale([w.grad for w in weights if w.grad is not None], plan.clip_norm)
+                for w in weights:
+                    assert w.grad is not None
+                    w.grad.mul_(scale)
             optimiser.step()
         with torch.no_grad():
             accuracy.append((_forward(weights, wide(test_x))[-1].argmax(-1) == test_y).float().mean(1))
@@ -223,14 +193,6 @@ def _run(
         logits = _forward(weights, wide(x))[-1]
         flock.active = (allowed > 0) & torch.where(direct < plan.epochs, _label_probability(logits, y) > k, True)
         flock.fold_loss = ce(logits.log_softmax(-1), flock.true.expand(count, -1))
-
-
-def _clip(weights: list[Tensor], limit: float | None) -> None:
-    if limit is None:
-        return
-    norm = sum(w.grad.flatten(1).square().sum(1) for w in weights).sqrt()  # type: ignore[union-attr, misc]
-    for w in weights:
-        w.grad.mul_((limit / (norm + 1e-6)).clamp(max=1).view(-1, 1, 1))  # type: ignore[union-attr]
 
 
 # Every sample's gradient
@@ -250,9 +212,9 @@ def sample_norms(weights: list[Tensor], outputs: list[Tensor], by_logits: Tensor
     return {
         "logits": by_logits.abs().sum(-1),
         "last layer": squares[0].sqrt(),
-        "all parameters": sum(squares).sqrt(),
+        "all parameters": reduce(torch.add, squares).sqrt(),
         "feature": outputs[-2].norm(dim=-1),
-    }  # type: ignore[union-attr]
+    }
 
 
 def _look(flock: Flock, weights: list[Tensor], x: Tensor, y: Tensor, q: float) -> pd.DataFrame:

@@ -137,7 +137,7 @@ def _losses(f: Array, q: float) -> Array:
 def uniform_risks(classes: int, q: float, eta: float, problems: int = 200) -> dict[str, float]:
     """Both inequalities of the uniform-noise bound on random problems: largest violation, and the largest share of the bound that was used."""
     draw = generator("gce", "risk", classes, str(q), str(eta))
-    bound = eta * width(classes, q) / (classes - 1)
+    bound = float(eta * width(classes, q) / (classes - 1))
     slope = 1 - eta * classes / (classes - 1)
     worst = used = 0.0
     for _ in range(problems):

@@ -7,8 +7,6 @@ matrices; each has its own initial weights, noise and batch order, drawn from it
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch import Tensor
 from l_dmi import theory
 from losslab import data, noise
 from losslab.analysis import information
+from losslab.analysis.stacked_mlp import clip_scale, initial, logits, one_thread, order, pixels
 from losslab.losses.cross_entropy import ce
 from losslab.losses.dmi import dmi as l_dmi
 from losslab.seeding import generator, torch_seed
@@ -57,17 +56,13 @@ def train(seeds: int, rates: tuple[float, ...], *, first: int = 20, second: int 
     """`first` epochs of cross-entropy, then `second` epochs of cross-entropy or L_DMI; outputs after two epochs and then every `every`."""
     who = [Member(loss, rate, seed) for loss in ("ce", "dmi") for rate in rates for seed in range(seeds)]
     digits = data.load("digits")
-    x, test = (_pixels(images, digits) for images in (digits.train_images, digits.test_images))
+    x, test = (pixels(images, digits) for images in (digits.train_images, digits.test_images))
     true = digits.train_labels
     given = torch.stack([_flipped(true, m.rate, m.seed) for m in who])
     flock = Flock(who, true, given, digits.test_images, digits.test_labels, first)
-    with _one_thread():
+    with one_thread():
         _run(flock, x, test, first, second, every)
     return flock
-
-
-def _pixels(images: Tensor, digits: data.Dataset) -> Tensor:
-    return ((images.float() / 255 - digits.mean[0]) / digits.std[0]).flatten(1)
 
 
 def _flipped(labels: Tensor, rate: float, seed: int) -> Tensor:
@@ -76,45 +71,12 @@ def _flipped(labels: Tensor, rate: float, seed: int) -> Tensor:
     )
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _weights(who: list[Member]) -> list[Tensor]:
-    """Weights `(M, in, out)` and biases `(M, 1, out)`, each network's drawn as torch draws them for one."""
-    nets = []
-    for m in who:
-        torch.manual_seed(torch_seed("l_dmi", "samples", m.seed))
-        nets.append([torch.nn.Linear(a, b) for a, b in itertools.pairwise(WIDTHS)])
-    stacked: list[Tensor] = []
-    for layers in zip(*nets, strict=True):
-        stacked += [
-            torch.stack([layer.weight.detach().T for layer in layers]),
-            torch.stack([layer.bias.detach() for layer in layers]).unsqueeze(1),
-        ]
-    return [w.requires_grad_() for w in stacked]
-
-
-def _forward(weights: list[Tensor], x: Tensor) -> Tensor:
-    """Log-probabilities `(M, n, K)`."""
-    h = x
-    for i in range(0, len(weights), 2):
-        h = torch.baddbmm(weights[i + 1], h, weights[i])
-        if i + 2 < len(weights):
-            h = h.relu()
-    return h.log_softmax(-1)
-
-
 def _run(flock: Flock, x: Tensor, test: Tensor, first: int, second: int, every: int) -> None:
     who, n = flock.members, len(x)
     half = sum(m.loss == "ce" for m in who)
-    weights = _weights(who[:half])  # up to the switch both halves are the same networks
+    # Up to the switch both halves are the same networks.
+    seeds = [torch_seed("l_dmi", "samples", m.seed) for m in who[:half]]
+    weights = initial(WIDTHS, seeds)
     optimiser = torch.optim.SGD(weights, lr=1.0, momentum=0.9, weight_decay=0.0)
     for epoch in range(first + second):
         warm = epoch < first
@@ -125,9 +87,9 @@ def _run(flock: Flock, x: Tensor, test: Tensor, first: int, second: int, every: 
         rate = 0.02 * (1 + np.cos(np.pi * epoch / first))
         rates = torch.cat([torch.full((half,), rate if warm else 0.03), torch.full((0 if warm else half,), 0.003)])
         now = len(rates)
-        order = np.stack([generator("l_dmi", "order", m.seed, epoch).permutation(n) for m in who[:now]])
-        for batch in torch.from_numpy(order).split(128, dim=1):
-            log_probs, given = _forward(weights, x[batch]), flock.given[:now].gather(1, batch)
+        batches = order(n, [generator("l_dmi", "order", m.seed, epoch) for m in who[:now]])
+        for batch in batches.split(128, dim=1):
+            log_probs, given = logits(weights, x[batch]).log_softmax(-1), flock.given[:now].gather(1, batch)
             losses = ce(log_probs[:half], given[:half]).mean(1).sum()
             if not warm:
                 losses = losses + l_dmi(log_probs[half:], given[half:]).sum()
@@ -136,16 +98,15 @@ def _run(flock: Flock, x: Tensor, test: Tensor, first: int, second: int, every: 
         if (epoch + 1) % every == 0 or epoch + 1 in (2, first):
             with torch.no_grad():
                 for kept, images in ((flock.train, x), (flock.held, test)):
-                    made = _forward(weights, images.expand(now, -1, -1)).exp()
+                    made = logits(weights, images.expand(now, -1, -1)).log_softmax(-1).exp()
                     kept[epoch + 1] = torch.cat([made, made]) if warm else made
 
 
 def _step(weights: list[Tensor], gradients: tuple[Tensor, ...], rates: Tensor, limit: float = 5.0) -> None:
     """Gradients with each network's norm held below the limit, times each network's rate."""
-    squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
-    scale = (limit / (squares.sqrt() + 1e-6)).clamp(max=1) * rates
+    scale = clip_scale(gradients, limit) * rates.view(-1, 1, 1)
     for w, g in zip(weights, gradients, strict=True):
-        w.grad = g * scale.view(-1, 1, 1).to(g.dtype)
+        w.grad = g * scale.to(g.dtype)
 
 
 # E1 and E2

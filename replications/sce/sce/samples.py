@@ -6,8 +6,6 @@ together: one leading axis, no connection between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +14,8 @@ import torch
 from torch import Tensor
 
 from losslab import data, noise
+from losslab.analysis.stacked_mlp import clip_scale, initial, layers, one_thread, order, pixels
+from losslab.analysis.stacked_mlp import logits as logits_of
 from losslab.losses.bootstrap import d2l_alpha, local_intrinsic_dimensionality
 from losslab.papers import Paper, recipes
 from losslab.papers.spec import Value
@@ -102,52 +102,19 @@ def train(who: list[Member], *, recipe: str) -> Flock:
         [noise.corrupt(true, "symmetric", m.rate, m.seed, num_classes=10, draw="multinomial") for m in who]
     )
     flock = Flock(who, true, given)
-    with _one_thread():
+    with one_thread():
         _run(
             flock,
             plan,
-            _pixels(digits.train_images, digits)[~held],
-            _pixels(digits.test_images, digits),
+            pixels(digits.train_images, digits)[~held],
+            pixels(digits.test_images, digits),
             digits.test_labels,
         )
     return flock
 
 
-def _pixels(images: Tensor, digits: data.Dataset) -> Tensor:
-    return ((images.float() / 255 - digits.mean[0]) / digits.std[0]).flatten(1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _weights(who: list[Member]) -> list[Tensor]:
-    """Weights and biases of all networks, each drawn as torch draws them for one, from the seed alone: `(M, in, out)`, `(M, 1, out)`."""
-    nets = []
-    for m in who:
-        torch.manual_seed(torch_seed("sce", "samples", m.seed))
-        nets.append([torch.nn.Linear(a, b) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)])
-    stacked: list[Tensor] = []
-    for layers in zip(*nets, strict=True):
-        stacked += [
-            torch.stack([l.weight.detach().T for l in layers]),
-            torch.stack([l.bias.detach() for l in layers]).unsqueeze(1),
-        ]
-    return [w.requires_grad_() for w in stacked]
-
-
-def _forward(weights: list[Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """Features `(M, n, 128)` and logits `(M, n, 10)`."""
-    h = x
-    for i in range(0, len(weights) - 2, 2):
-        h = torch.baddbmm(weights[i + 1], h, weights[i]).relu()
-    return h, torch.baddbmm(weights[-1], h, weights[-2])
+    return initial(WIDTHS, [torch_seed("sce", "samples", m.seed) for m in who])
 
 
 def values(logits: Tensor, y: Tensor, alpha: Tensor, reverse: Tensor, mix: Tensor) -> Tensor:
@@ -184,23 +151,20 @@ def _run(flock: Flock, plan: Recipe, x: Tensor, test_x: Tensor, test_y: Tensor) 
     wrong: list[dict[str, object]] = []
     for epoch in range(plan.epochs):
         lr = plan.lr * 0.5 * (1 + np.cos(np.pi * epoch / plan.epochs))
-        order = torch.from_numpy(
-            np.stack([generator("sce", "samples", "order", m.seed, epoch).permutation(n) for m in who])
-        )
+        batches = order(n, [generator("sce", "samples", "order", m.seed, epoch) for m in who])
         mixing.append(mix.squeeze(1).clone())
-        for batch in order.split(plan.batch_size, dim=1):
-            loss = values(_forward(weights, x[batch])[1], y.gather(1, batch), alpha, reverse, mix).mean(1)
+        for batch in batches.split(plan.batch_size, dim=1):
+            loss = values(logits_of(weights, x[batch]), y.gather(1, batch), alpha, reverse, mix).mean(1)
             gradients = torch.autograd.grad(loss.sum(), weights)
             with torch.no_grad():
-                norm = sum(g.flatten(1).square().sum(1) for g in gradients).sqrt()  # type: ignore[union-attr]
-                scale = ((plan.clip_norm or np.inf) / (norm + 1e-6)).clamp(max=1).view(-1, 1, 1)
+                scale = clip_scale(gradients, plan.clip_norm)
                 for w, g, v, d in zip(weights, gradients, momenta, decays, strict=True):
                     v.mul_(plan.momentum).add_(g * scale + d * w)
                     w.sub_(lr * v)
         with torch.no_grad():
-            hits = (_forward(weights, test_x.expand(count, -1, -1))[1].argmax(-1) == test_y).float()
+            hits = (logits_of(weights, test_x.expand(count, -1, -1)).argmax(-1) == test_y).float()
             accuracy.append(100 * torch.stack([hits[:, test_y == k].mean(1) for k in range(10)], -1))
-            features, logits = _forward(weights, x.expand(count, -1, -1))
+            *_, features, logits = layers(weights, x.expand(count, -1, -1))
             _look(flock, logits.softmax(-1), epoch + 1, terms, wrong)
             if any(m.d2l for m in who):
                 dimensions.append(torch.stack([local_intrinsic_dimensionality(f[spots], NEIGHBOURS) for f in features]))

@@ -125,6 +125,64 @@ def tolerates_class_dependent(transition: Tensor) -> bool:
     return bool((others < diagonal).all())
 
 
+def relaxed_uniform(delta: float, rate: float, num_classes: int) -> float:
+    """`R(f^) - R(f*) <= 2 c delta` under uniform noise, with c of `excess_factor` (sparse regularisation, Zhou et al. 2021).
+
+    For outputs near the permutations of one vector: delta is how much the class sums of two such outputs differ at most. With exact
+    permutations delta = 0, and every loss that is a sum over classes keeps its minimiser.
+    """
+    _check_delta(delta)
+    return 2 * excess_factor(rate, num_classes) * delta
+
+
+def relaxed_class_dependent(delta: float, transition: Tensor, prior: Tensor | None = None) -> float:
+    """`R(f^) <= 2 delta + 2 c delta / a` under class-dependent noise where the clean risk can be 0 (Wang et al. 2024, eps-softmax).
+
+    c = E(1 - eta_y) and a = min over y and k != y of 1 - eta_y - eta_yk, which must be positive.
+
+    Args:
+        transition: `(K, K)`, rows are clean labels.
+        prior: shares of the classes `(K,)`; None: equal.
+    """
+    _check_delta(delta)
+    kept = transition.diagonal()
+    others = transition.clone().fill_diagonal_(-math.inf)
+    gap = float((kept.unsqueeze(1) - others).min())
+    if gap <= 0:
+        raise InputError(
+            f"a row of the transition matrix has its largest entry off the diagonal (least gap {gap:g}); the bound needs eta_yk < 1 - eta_y"
+        )
+    mean_kept = float(kept.mean() if prior is None else (kept * prior).sum() / prior.sum())
+    return 2 * delta + 2 * mean_kept * delta / gap
+
+
+def margin_term(margins: Tensor, class_counts: Tensor) -> float:
+    """`(1 / K) sum_j 1 / (gamma_j sqrt(n_j))`: what the margins decide in a bound of the class-balanced error (Cao et al. 2019, theorem 2).
+
+    The bound is this times the root of the hypothesis class's complexity, up to a constant, plus a term without margins; so only
+    ratios of the term mean something.
+
+    Args:
+        margins: least sample margin per class `(K,)`, positive (`losslab.analysis.margins`).
+        class_counts: training samples per class `(K,)`.
+    """
+    if margins.shape != class_counts.shape or margins.dim() != 1:
+        raise InputError(
+            f"margins {tuple(margins.shape)} and class_counts {tuple(class_counts.shape)} must both be (K,)"
+        )
+    if not bool((margins > 0).all() and (class_counts > 0).all()):
+        raise InputError("margins and class_counts must be positive: the bound is for separated training data")
+    return float((1 / (margins.double() * class_counts.double().sqrt())).mean())
+
+
+def best_margins(class_counts: Tensor, total: float = 1.0) -> Tensor:
+    """The margins `(K,)` with a given sum that make `margin_term` least: proportional to n_j^(-1/4), LDAM's rule."""
+    if not bool((class_counts > 0).all()) or total <= 0:
+        raise InputError("class_counts and total must be positive")
+    share = class_counts.double() ** -0.25
+    return total * share / share.sum()
+
+
 def anchored_delta(num_classes: int, s: float) -> float:
     """Range of cross entropy's class sum over features of norm s, prototypes an anchored simplex, d >= K (prototype-anchored learning).
 
@@ -158,6 +216,11 @@ def _uniform_slope(rate: float, num_classes: int) -> float:
     if rate < 0 or slope <= 1e-12:
         raise InputError(f"the noise rate is {rate}; it must lie in [0, {1 - 1 / num_classes:g})")
     return slope
+
+
+def _check_delta(delta: float) -> None:
+    if not delta >= 0:
+        raise InputError(f"delta is {delta}; it must not be negative")
 
 
 def _check_power(q: float) -> None:

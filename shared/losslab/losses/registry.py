@@ -15,6 +15,7 @@ from losslab.losses import (
     focal,
     gce,
     imae,
+    label_aware,
     ldr,
     logit_growth,
     margin,
@@ -27,6 +28,7 @@ from losslab.losses.spec import LossSpec
 
 FAMILIES = (
     cross_entropy,
+    label_aware,
     focal,
     gce,
     symmetric,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from losslab.losses.spec import LossSpec, Param
 
-_TEXTS = ("classic", "bounded", "normalised", "margin", "corrected", "extensions")
+_TEXTS = ("classic", "bounded", "normalised", "margin", "corrected", "extensions", "imbalance")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Text:
     variants: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     notes: str = ""
+    cost: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class LossCard:
 
     formula: LaTeX. equation: where in the paper, "" where it could not be checked. symbols: what the letters mean.
     parameters: hyper-parameters with defaults and ranges. defaults: values per data set, as published or released.
-    variants: what `variant=` selects. sources: repositories whose code was compared. input, level: as in LossSpec.
+    variants: what `variant=` selects. sources: repositories whose code was compared.
+    cost: why it takes longer than three cross entropies, where it does (benchmarks/losses.py). input, level: as in LossSpec.
     """
 
     name: str
@@ -95,6 +97,7 @@ class LossCard:
     variants: Mapping[str, str]
     sources: tuple[str, ...]
     notes: str
+    cost: str
     input: str
     level: str
     soft_targets: bool
@@ -148,6 +151,7 @@ def card(spec: LossSpec) -> LossCard:
         variants=text.variants,
         sources=text.sources,
         notes=text.notes,
+        cost=text.cost,
         input=spec.input,
         level=spec.level,
         soft_targets=spec.soft_targets,

@@ -15,10 +15,14 @@ LOG_SUM = Bound("K log K", lambda K, h: K * math.log(K))
 GHOSH = "Ghosh, Kumar, Sastry: Robust loss functions under label noise for deep neural networks. AAAI 2017"
 
 
-def _entropy_of_target(K: int, h: Mapping[str, Any]) -> float:
-    spread: float = h["eps"] / K
-    hit = 1 - h["eps"] + spread
-    return -hit * math.log(hit) - ((K - 1) * spread * math.log(spread) if spread > 0 else 0.0)
+def _least_smoothed(K: int, h: Mapping[str, Any]) -> float:
+    """The smallest cross entropy against the smoothed target t: `-sum_k t_k log(t_k / sum t)`, at p = t / sum t."""
+    official = h["variant"] == "official"
+    spread: float = h["eps"] / (10 if official else K)
+    hit = 1 - h["eps"] + (0.0 if official else spread)
+    total = hit + (K - 1) * spread
+    rest = (K - 1) * spread * math.log(spread / total) if spread > 0 else 0.0
+    return -hit * math.log(hit / total) - rest
 
 
 def _smoothing_sum(K: int, h: Mapping[str, Any]) -> float:
@@ -82,10 +86,7 @@ TEXTS = {
         properties=Properties(
             kind="mixed",
             class_sum_low=Bound("K log K; official times 1 - 1.1 eps + 0.1 eps K", _smoothing_sum),
-            low=Bound(
-                "entropy of the smoothed target; official 0",
-                lambda K, h: _entropy_of_target(K, h) if h["variant"] == "paper" else 0.0,
-            ),
+            low=Bound("-sum_k t_k log(t_k / sum t) of the smoothed target t, its entropy", _least_smoothed),
         ),
         variants={
             "paper": "targets 1 - eps + eps / K and eps / K",
@@ -100,10 +101,7 @@ TEXTS = {
         symbols={r"\gamma": "gamma"},
         properties=Properties(
             kind="active",
-            class_sum_low=Bound(
-                "K (1 - 1/K)^gamma log K, for gamma <= 1",
-                lambda K, h: K * (1 - 1 / K) ** h["gamma"] * math.log(K) if h["gamma"] <= 1 else 0.0,
-            ),
+            class_sum_low=Bound("K (1 - 1/K)^gamma log K", lambda K, h: K * (1 - 1 / K) ** h["gamma"] * math.log(K)),
             low=ZERO,
             ratio=NEVER,
         ),
@@ -125,12 +123,12 @@ TEXTS = {
         formula=r"-\log p_y + \epsilon\,(1 - p_y)",
         symbols={r"\epsilon": "eps"},
         properties=Properties(
-            kind="mixed",
+            kind="active",
             class_sum_low=Bound("K log K + eps (K - 1)", lambda K, h: K * math.log(K) + h["eps"] * (K - 1)),
             low=ZERO,
             ratio=NEVER,
         ),
         sources=("abhuse/polyloss-pytorch",),
-        notes="Cross entropy plus eps / 2 times the mean absolute error.",
+        notes="Active as written; as a function it is cross entropy plus eps / 2 times the mean absolute error, which is written passively.",
     ),
 }

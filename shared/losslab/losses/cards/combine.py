@@ -44,6 +44,7 @@ def of_sum(spec: LossSpec, texts: Mapping[str, Text]) -> Text:
         },
         sources=tuple(dict.fromkeys(source for card in cards for source in card.sources)),
         notes="Weighted sum of two losses.",
+        cost="; ".join(f"{part.name}: {card.cost}" for part, card in zip(parts, cards, strict=True) if card.cost),
     )
 
 

@@ -26,6 +26,7 @@ TEXTS = {
         sources=("Newbeeer/L_DMI",),
         notes="A loss of the whole batch. |det U| is at most K^-K, so normalising by N inside the logarithm with eps = 1e-3 would make "
         "the official form constant. Needs a warm start with cross entropy: classes are found only up to a permutation.",
+        cost="the determinant of a K x K matrix, in double precision: of order N K^2 + K^3 operations where cross entropy takes N K",
     ),
     "bootstrap_soft": Text(
         title="Soft bootstrapping",
@@ -63,6 +64,8 @@ TEXTS = {
         properties=Properties(low=ZERO),
         sources=("giorgiop/loss-correction",),
         notes="T is given or estimated (losslab.losses.transition). A zero of T counts as a very small number.",
+        cost="a row of log T per sample is read beside its logits, and a second log-sum-exp is taken over them; "
+        "torch.compile also takes the logarithms again for every sample",
     ),
     "backward": Text(
         title="Backward correction",
@@ -71,6 +74,7 @@ TEXTS = {
         symbols={"T": "transition matrix, T_ij = P(given j | true i)"},
         sources=("giorgiop/loss-correction",),
         notes="May be negative, without a lower bound.",
+        cost="T is inverted in every call, K^3 operations: the core may read no value of T, so it cannot know that T is the same",
     ),
     "nlnl": Text(
         title="Negative learning",

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from losslab.losses.cards import Bound, Properties, Text
 from losslab.losses.cards.classic import ZERO
 
 LDR = "Zhu, Ying, Yang: Label distributionally robust losses for multi-class classification. ICML 2023"
+
+
+def _least_ldr(K: int, h: Mapping[str, Any]) -> float:
+    """The label far above the rest; official logits are at least 0 and sum to K, so the gap is at most K."""
+    rest = (K - 1) * math.exp((h["c"] - K) / h["lam"]) if h["variant"] == "official" else 0.0
+    value: float = h["lam"] * (math.log1p(rest) - math.log(K))
+    return value
+
 
 TEXTS = {
     "elr": Text(
@@ -26,13 +36,16 @@ TEXTS = {
         },
         sources=("shengliu66/ELR",),
         notes="May be negative. The average is moved before it is used. Outside training (no memory) it is cross entropy.",
+        cost="a running average of K numbers per sample is read and written in every step",
     ),
     "ldr_kl": Text(
         title="LDR-KL",
         paper=LDR,
         formula=r"\lambda \log \frac{1}{K} \sum_j \exp \frac{z_j - z_y + c\,[j \ne y]}{\lambda}",
         symbols={r"\lambda": "lam, the temperature", "c": "margin"},
-        properties=Properties(low=Bound("-lam log K", lambda K, h: -h["lam"] * math.log(K))),
+        properties=Properties(
+            low=Bound("-lam log K; official lam log((1 + (K - 1) exp((c - K) / lam)) / K)", _least_ldr)
+        ),
         defaults={"released code": {"lam": 1.0, "c": 2.0, "variant": "official"}},
         variants={
             "paper": "logits as they are",
@@ -55,6 +68,7 @@ TEXTS = {
         variants={"paper": "logits as they are", "official": "logits divided by the mean of their absolute values"},
         sources=("Optimization-AI/ICML2023_LDR",),
         notes="A confident sample gets a low temperature. lam_i stays at or above lam / 1000. Outside training lam_i = lam.",
+        cost="each step takes two softmaxes of the logits: one at the previous temperature, for the new one, and one at the new",
     ),
     "squentropy": Text(
         title="Squentropy",

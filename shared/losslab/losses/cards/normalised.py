@@ -55,6 +55,7 @@ TEXTS = {
             "official": "the factors (1 - p)^gamma are constants for the gradient",
         },
         sources=CODE,
+        cost="a power (1 - p_k)^gamma of every class in the value and another in the gradient, where cross entropy takes one exponential",
     ),
     "ngce": Text(
         title="Normalised L_q",

@@ -10,12 +10,14 @@ from losslab.losses.cards import LossCard, Properties
 INPUTS = {"log_probs": "logits", "logits": "logits", "cosines": "cosines"}
 
 
-def markdown(card: LossCard) -> str:
-    """One section: formula, hyper-parameters, properties, variants, values per data set, sources."""
+def markdown(card: LossCard, level: int = 3, picture: str = "") -> str:
+    """One section: formula, symbols, hyper-parameters, properties, variants, values per data set, sources; `picture` is a line below."""
     takes = INPUTS[card.input] + (", soft targets too" if card.soft_targets else "")
     needs = f"; needs {', '.join(f'`{name}`' for name in card.needs)}" if card.needs else ""
-    lines = [f"### `{card.name}`: {card.title}", "", f"$${card.formula}$$" if card.formula else "", ""]
+    lines = [f"{'#' * level} `{card.name}`: {card.title}", "", f"$${card.formula}$$" if card.formula else "", ""]
+    lines += [f"Symbols: {'; '.join(_symbol(key, meaning) for key, meaning in card.symbols.items())}.", ""]
     lines += [f"{card.paper}{f', {card.equation}' if card.equation else ''}. Takes {takes}{needs}.", ""]
+    lines += [picture, ""] if picture else []
     if card.parameters:
         lines += ["| hyper-parameter | default | range | meaning |", "| --- | --- | --- | --- |"]
         for name, param in card.parameters.items():
@@ -26,6 +28,22 @@ def markdown(card: LossCard) -> str:
     return "\n".join(lines)
 
 
+def traits(found: Properties) -> dict[str, str]:
+    """The claimed properties in a word each, "" where nothing is claimed: for tables."""
+    ratio = "" if found.ratio is None else found.ratio.text
+    return {
+        "kind": found.kind,
+        "symmetric": "yes" if found.symmetric and not found.condition else "if" if found.symmetric else "no",
+        "bounded": "yes" if found.bounded else "below" if found.low is not None else "",
+        "asymmetric": {"": "", "1": "always", "inf": "never"}.get(ratio, "from a ratio on"),
+    }
+
+
+def _symbol(key: str, meaning: str) -> str:
+    """One symbol in words; letters and LaTeX commands are set as formulas."""
+    return f"${key}$ {meaning}"
+
+
 def _facts(card: LossCard) -> list[str]:
     facts = _claims(card.properties)
     facts += [f"variant `{name}`: {text}" for name, text in card.variants.items()]
@@ -33,6 +51,7 @@ def _facts(card: LossCard) -> list[str]:
         facts.append("settings: " + "; ".join(f"{where}: {_values(given)}" for where, given in card.defaults.items()))
     if card.sources:
         facts.append("code compared: " + ", ".join(card.sources))
+    facts += [f"cost: {card.cost}"] if card.cost else []
     return facts + ([card.notes] if card.notes else [])
 
 
