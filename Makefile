@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help repro test lab lint lock notebooks setup
+.PHONY: help repro test lab lint lock notebooks setup site serve build compare
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,9 @@ help: ## this text
 	@echo "make lab         JupyterLab on the notebooks"
 	@echo "make lint        ruff and mypy"
 	@echo "make notebooks   refresh the smoke-scale outputs that the source notebooks carry"
+	@echo "make site        the site, in site/ (make serve shows it while you edit)"
+	@echo "make compare     a paper's claims and trainings, experiment by experiment: PAPER=gce"
+	@echo "make build       wheel and source archive, in dist/"
 	@echo "make lock        renew requirements.lock and environment.yml from pyproject.toml"
 	@echo ""
 	@echo "Each creates or reuses .venv from requirements.lock. PYTHON=python3.12 chooses the interpreter (3.11 to 3.13),"
@@ -68,6 +71,20 @@ lint: $(VENV)/.ready ## ruff and mypy
 
 notebooks: $(VENV)/.ready ## smoke-scale outputs of the source notebooks
 	@losslab refresh
+
+site: $(VENV)/.ready ## the site from the read-mes, executed notebooks and loss cards that are there
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+	@echo "site/index.html written; search and formulas need a server: $(PY) -m http.server --directory site"
+
+serve: $(VENV)/.ready ## the site at http://127.0.0.1:8000, built again after every edit
+	@NO_MKDOCS_2_WARNING=1 mkdocs serve
+
+compare: COLUMNS_OF := replications/$(or $(PAPER),gce)/results/metrics.json:
+compare: $(VENV)/.ready ## what `dvc exp show` says of one paper, without its hundreds of other columns
+	@dvc exp show --md --drop '^(?!Experiment|Created|seeds$$|$(COLUMNS_OF)(scale|runs|items|claims|kendall_tau)\b)' | sed 's#$(COLUMNS_OF)##g'
+
+build: $(VENV)/.ready ## wheel and source archive
+	@$(PY) -m build --installer uv
 
 lock: $(VENV)/.ready ## requirements.lock and environment.yml
 	@$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-emit-index-url --upgrade \

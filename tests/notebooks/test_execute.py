@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import nbformat
@@ -96,3 +97,14 @@ def test_refreshing_writes_the_outputs_into_the_source(tmp_path: Path) -> None:
     assert refresh(source)
     assert nbformat.read(source, as_version=4).cells[1].outputs[0].text == "smoke\n"
     assert not refresh(source)
+
+
+def test_figures_are_pictures_in_the_executed_notebook_and_names_in_the_source(tmp_path: Path) -> None:
+    source = notebook(tmp_path, "from losslab.report import style\nfigure, _ = style.grid(1)\nfigure")
+    executed = nbformat.read(execute(source, tmp_path / "made" / "executed.ipynb"), as_version=4)
+    (shown,) = executed.cells[-1].outputs
+    picture = base64.b64decode(shown.data["image/png"])
+    assert picture.startswith(b"\x89PNG") and shown.data["text/plain"].startswith("<Figure")
+    assert refresh(source)
+    (shown,) = nbformat.read(source, as_version=4).cells[-1].outputs
+    assert "image/png" not in shown.data and shown.data["text/plain"].startswith("<Figure")

@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "3.12"
-CONDA_NAMES = {"torch": "pytorch"}
+CONDA_NAMES = {"torch": "pytorch", "build": "python-build"}
+FROM_PIP = ("mkdocs-glightbox", "sphinx-mathjax-offline")  # not relied on to be on conda-forge
 HEAD = """\
 # The conda-forge route: conda env create -f environment.yml && conda activate losslab
 # Written by `make lock` from pyproject.toml and requirements.lock; do not edit.
@@ -64,11 +65,12 @@ def content() -> str:
     """The text of environment.yml."""
     pins = locked()
     lines = [f"  - python={PYTHON}"]
-    for name in sorted(direct()):
+    for name in sorted(set(direct()) - set(FROM_PIP)):
         lines.append(f"  - {CONDA_NAMES.get(name, name)}={pins[name]}")
         if name == "dask":
             lines.append(f"  - distributed={pins['distributed']}")
-    return HEAD + "\n".join([*lines, "  - pip", "  - pip:", "      - -e ."]) + "\n"
+    lines += ["  - pip", "  - pip:", *(f"      - {name}=={pins[name]}" for name in FROM_PIP), "      - -e ."]
+    return HEAD + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ def test_environment_file_is_what_make_lock_writes() -> None:
 def test_conda_environment_holds_every_direct_dependency_at_the_locked_version() -> None:
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pins = dict(entry.split("=", 1) for entry in listed if isinstance(entry, str) and "=" in entry)
+    from_pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
+    pins |= dict(entry.split("==") for entry in from_pip if "==" in entry)
     locked = environment_file.locked()
     for name in environment_file.direct():
         assert pins[environment_file.CONDA_NAMES.get(name, name)] == locked[name]
@@ -77,7 +79,7 @@ def test_make_help_names_every_target() -> None:
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    for target in ("repro", "test", "lab", "lint", "lock", "notebooks"):
+    for target in ("repro", "test", "lab", "lint", "lock", "notebooks", "site", "build"):
         assert f"make {target} " in shown
 
 

@@ -44,6 +44,7 @@ DataOption = Annotated[
         "losslab train gce",
         "losslab train gce --dry-run",
         "losslab train gce --scale smoke --only table-1",
+        "losslab train gce --only table-1/cifar10 --where method=MAE,CCE --where noise_rate=0.4 --where seed=0",
         "losslab train gce --scale paper --device cuda --budget 25m",
     )
 )
@@ -54,6 +55,15 @@ def train(
         str | None,
         typer.Option(
             help="An item or experiment of paper.yaml, also with a block: table-1/cifar10.", show_default="everything"
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE[,VALUE]",
+            help="Only trainings with these values; repeatable. Keys: method, dataset, noise_type, noise_rate, setting, "
+            "experiment, seed, loss, model, data.",
+            show_default="all",
         ),
     ] = None,
     seeds: SeedsOption = None,
@@ -73,7 +83,9 @@ def train(
         Path | None, typer.Option(help="Also export the results frame (a .parquet file).", show_default="none")
     ] = None,
     data_root: DataOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long it may take.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would run, with time, memory and disk.")
+    ] = False,
 ) -> int:
     """Train the runs of a paper that the store does not have yet. Stopped or killed, the same command goes on."""
     from losslab.cli import train as command
@@ -82,6 +94,7 @@ def train(
         paper,
         scale=scale,
         only=only,
+        where=where or (),
         seeds=seeds,
         workers=workers,
         device=device,
@@ -190,6 +203,30 @@ def losses(
     from losslab.cli import losses as command
 
     return command.losses(name)
+
+
+@app.command(
+    "new-paper",
+    epilog=examples(
+        "losslab new-paper my_loss",
+        "losslab new-paper my_loss --title 'A Loss of Mine' --authors 'A. Author' --venue 'ICML 2026' --year 2026",
+    ),
+)
+def new_paper(
+    slug: Annotated[
+        str, typer.Argument(metavar="SLUG", help="The new folder's name under replications/.", show_default=False)
+    ],
+    title: Annotated[str, typer.Option(help="The paper's title.")] = "TO DO: title",
+    authors: Annotated[str, typer.Option(help="Its authors.")] = "TO DO: authors",
+    venue: Annotated[str, typer.Option(help="Where it appeared, with the year.")] = "TO DO: venue",
+    year: Annotated[
+        int | None, typer.Option(min=1900, max=2100, help="The year alone.", show_default="this year")
+    ] = None,
+) -> int:
+    """Draft a replication that runs: folder, notebook, test, and its lines in params.yaml, dvc.yaml and pyproject.toml."""
+    from losslab.cli import scaffold as command
+
+    return command.new_paper(slug, title=title, authors=authors, venue=venue, year=year)
 
 
 @runs_app.command(
