@@ -15,7 +15,7 @@ import nbformat
 
 from losslab import paths
 from losslab.errors import InputError
-from losslab.notebooks.normalise import clean, dumps, normalise
+from losslab.notebooks.normalise import clean, dumps, normalise, without_pictures
 
 KERNEL = "python3"
 
@@ -54,11 +54,12 @@ def execute(
 
 
 def refresh(source: Path) -> bool:
-    """Run a source notebook with its own defaults and write the outputs into it; whether the file changed."""
+    """Run a source notebook with its own defaults and write the outputs into it, but for pictures; whether the file changed."""
     before = source.read_bytes()
     results = Path(tempfile.mkdtemp(prefix="losslab-"))
     try:
         execute(source, source, results=results)
+        source.write_text(dumps(without_pictures(read(source))), encoding="utf-8")
     finally:
         shutil.rmtree(results, ignore_errors=True)
     return source.read_bytes() != before

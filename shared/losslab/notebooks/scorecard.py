@@ -101,10 +101,14 @@ def contradicted(count: int | None = None) -> pd.DataFrame:
             worst = max(claim["checks"], key=_distance, default=None)
             if worst is None:
                 continue
-            rows.append((slug, claim["id"], claim["text"], claim["evidence"], _distance(worst), worst["unit"], worst["n"]))
+            rows.append(
+                (slug, claim["id"], claim["text"], claim["evidence"], _distance(worst), worst["unit"], worst["n"])
+            )
     columns = ["paper", "claim", "text", "evidence", "distance", "unit", "n"]
     table = pd.DataFrame(rows, columns=columns)
-    order = table.assign(percent=table["unit"] == "%").sort_values(["percent", "distance"], ascending=False, kind="stable")
+    order = table.assign(percent=table["unit"] == "%").sort_values(
+        ["percent", "distance"], ascending=False, kind="stable"
+    )
     return order.drop(columns="percent").head(count).reset_index(drop=True)
 
 

@@ -105,5 +105,7 @@ def _in_float32(run: Run) -> str:
     changes: dict[str, object] = {"recipe": run.recipe.model_copy(update={"precision": "float32"})}
     if run.parent is not None:
         parent = run.parent
-        changes["parent"] = parent.model_copy(update={"recipe": parent.recipe.model_copy(update={"precision": "float32"})})
+        changes["parent"] = parent.model_copy(
+            update={"recipe": parent.recipe.model_copy(update={"precision": "float32"})}
+        )
     return run.model_copy(update=changes).hash

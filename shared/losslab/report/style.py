@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from losslab.papers.messages import near
 from losslab.report.looks import Look, keys, of, ramp, spread
 
 DPI = 150
+SCREEN_DPI = 90  # in notebooks, which are kept in git
 FORMATS = ("png", "svg", "pdf")
 GRID = "#E4E4E4"
 INK = "#333333"
@@ -57,6 +60,21 @@ _RC: dict[str, Any] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
+
+
+def show_in_notebooks() -> None:
+    """Make a cell that ends in a figure show it as a PNG. The figures here are none of pyplot's, which IPython would show by itself."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
+        return
+    formatter = shell.display_formatter.formatters["image/png"]
+    formatter.for_type(Figure, _png)
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=SCREEN_DPI, bbox_inches="tight", pad_inches=0.08, metadata=_NO_DATES["png"])
+    return file.getvalue()
 
 
 @contextmanager
@@ -134,4 +152,8 @@ def save(figure: Figure, path: Path, also: Sequence[str] = ()) -> list[Path]:
     return written
 
 
-__all__ = ["DPI", "FORMATS", "Look", "context", "grid", "keys", "legend", "of", "ramp", "save", "spread"]
+show_in_notebooks()
+
+__all__ = [
+    "DPI", "FORMATS", "Look", "context", "grid", "keys", "legend", "of", "ramp", "save", "show_in_notebooks", "spread",
+]  # fmt: skip

@@ -326,7 +326,9 @@ def _legend(
         )
         percent = table[table["unit"] == "%"]
         cut = ", cut at 0 and 100 %" if (percent["low"] < 0).any() or (percent["high"] > 100).any() else ""
-        parts.append(f"Replicated: mean ± standard deviation over {count}, with Student's 95 % interval of the mean{cut}.")
+        parts.append(
+            f"Replicated: mean ± standard deviation over {count}, with Student's 95 % interval of the mean{cut}."
+        )
     elif sizes:
         parts.append("Replicated: one seed, so no interval.")
     if (table["reference_n"] > 0).any():
