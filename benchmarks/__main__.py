@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("throughput", "images", "growth", "overhead", "mixing", "workers")
+NAMES = ("throughput", "images", "growth", "overhead", "mixing", "workers", "losses")
 
 
 def main() -> int:

@@ -45,7 +45,7 @@ def _seconds(work: Any, repeats: int = 5) -> float:
 
 def main() -> None:
     """Measures and writes."""
-    given = options("Overhead of the store and of checkpoints", rounds=3, width=16, epochs=60)
+    given = options("Overhead of the store and of checkpoints", rounds=7, width=16, epochs=60)
     members = runs(given.width, epochs=given.epochs)
     cases = {
         "training alone": lambda: _bare(members, given.device),

@@ -16,6 +16,7 @@ TITLES = {
     "overhead": "Record keeping and checkpoints",
     "mixing": "Six losses against one",
     "workers": "Several workers",
+    "losses": "Value and gradient of each loss against cross-entropy",
 }
 
 

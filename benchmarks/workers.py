@@ -15,7 +15,7 @@ from losslab.runs import Store
 def main() -> None:
     """Measures and writes."""
     given = options(
-        "Whole sweeps with one worker and with several", rounds=3, runs=64, epochs=60, workers="1,2", model="mlp"
+        "Whole sweeps with one worker and with several", rounds=3, runs=180, epochs=60, workers="1,2", model="mlp"
     )
     members = runs(given.runs, model=given.model, epochs=given.epochs)
     took: dict[int, list[float]] = {int(count): [] for count in given.workers.split(",")}

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import collect
-import executed
 import links
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
+
+import executed
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -51,6 +51,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ignore=shutil.ignore_patterns("results", "__pycache__", "*.ipynb"),
     )
     shutil.copy(ROOT / "params.yaml", root)
+    shutil.copytree(ROOT / "benchmarks" / "results", root / "benchmarks" / "results")
     monkeypatch.setenv("LOSSLAB_ROOT", str(root))
     monkeypatch.setenv("LOSSLAB_STORE", str(tmp_path / "store"))
     monkeypatch.delenv("DVC_ROOT", raising=False)

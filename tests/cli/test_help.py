@@ -10,7 +10,7 @@ import pytest
 from losslab.cli import main
 
 COMMANDS = (
-    ("train",), ("execute",), ("refresh",), ("verify",), ("summary",), ("doctor",), ("data",), ("losses",),
+    ("train",), ("execute",), ("refresh",), ("new-paper",), ("verify",), ("summary",), ("doctor",), ("data",), ("losses",),
     ("runs", "list"), ("runs", "show"), ("runs", "check"), ("runs", "export"), ("runs", "import"),
 )  # fmt: skip
 

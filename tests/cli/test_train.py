@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from losslab.cli.selection import chosen
 
 Call = Callable[..., tuple[int, str, str]]
 ONLY = ("--scale", "smoke", "--only", "table-2", "--device", "cpu", "--workers", "1")
@@ -20,7 +25,47 @@ def test_a_dry_run_trains_nothing_and_says_what_would_run(call: Call, tmp_path: 
     code, out, _ = call("train", "gce", "--dry-run", *ONLY)
     assert code == 0
     assert "to train on cpu" in out and "about " in out and "ce" in out
+    assert re.search(r"time of \d+ runs: [\d,]+ core-seconds", out)
+    assert re.search(r"memory: about [\d.]+ [MG]B per process; disk: about [\d.]+ [KM]B", out)
     assert not records(tmp_path)
+
+
+def test_what_nobody_measured_is_not_guessed(call: Call, repository: Path) -> None:
+    shutil.rmtree(repository / "benchmarks")
+    code, out, _ = call("train", "gce", "--dry-run", *ONLY)
+    assert code == 0
+    assert "core-seconds" not in out
+    assert "no estimate for some runs: no run of mlp and no benchmark was measured on cpu yet" in out
+
+
+@pytest.mark.usefixtures("repository")
+def test_where_leaves_a_part_of_a_table(call: Call, tmp_path: Path) -> None:
+    some = ("--where", "method=Lq (q=0.7),mae", "--where", "seed=0", "--where", "noise_rate=.4")
+    code, out, _ = call("train", "gce", *ONLY, *some, "--dry-run")
+    assert code == 0 and "2 cells, 0 runs in the store, 2 to train" in out
+    code, out, _ = call("train", "gce", *ONLY, *some)
+    assert code == 0 and "2 trained" in out
+    assert len(records(tmp_path)) == 2
+    assert {json.loads(file.read_text())["run"]["loss"]["name"] for file in records(tmp_path)} == {"gce", "mae"}
+    code, out, _ = call("train", "gce", *ONLY)
+    assert code == 0 and "2 were there" in out
+
+
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [
+        ("Trunc Lq, mean over the batch", 1),
+        ("trunc lq,mean over the batch,CCE", 2),
+        ("CCE,Trunc Lq, direct,Trunc Lq", 3),
+    ],
+)
+def test_methods_may_hold_commas(method: str, count: int) -> None:
+    from losslab import papers
+
+    cells = papers.load("gce").cells("quick")
+    left = chosen(cells, [f"method={method}"])
+    assert len({cell.keys["method"] for cell in left}) == count
+    assert chosen(cells, []) == cells
 
 
 @pytest.mark.usefixtures("repository")

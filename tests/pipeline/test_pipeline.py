@@ -152,9 +152,8 @@ def test_every_paper_of_the_parameters_is_on_the_scorecard() -> None:
 
 def test_modules_beside_a_notebook_lie_in_its_package() -> None:
     """The notebook stage depends on that package."""
-    assert "replications/${item}/${item}" in [
-        dep for dep in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["notebook"]["do"]["deps"]
-    ]
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert "replications/${item}/${item}" in stages["notebook"]["do"]["deps"]
     assert list((ROOT / "replications").glob("*/*.py")) == []
 
 

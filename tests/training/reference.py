@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from losslab import data, heads, losses, models, noise
+from losslab.data import augment
 from losslab.losses import regularisers
 from losslab.losses.transition import estimate_transition
 from losslab.runs import Run
@@ -152,8 +153,13 @@ def penalty_of(
 
         return lambda z: scaled(z) / given["tau"], term
     if spec.name == "sample_margin":
+        seen: list[Tensor] = []
+        if run.head.name == "linear":  # its outputs are no cosines
+            network.head.register_forward_pre_hook(lambda module, inputs: seen.__setitem__(slice(None), inputs))  # type: ignore[union-attr]
 
         def margin(epoch: int, z: Tensor, y: Tensor) -> Tensor:
+            if seen:
+                z = F.normalize(seen[0], dim=-1) @ F.normalize(network.head.weight, dim=-1).T  # type: ignore[union-attr, arg-type]
             own = z[torch.arange(len(y)), y]
             others = torch.stack(
                 [torch.cat([row[:k], row[k + 1 :]]).max() for row, k in zip(z, y.tolist(), strict=True)]
@@ -193,15 +199,17 @@ def train_alone(run: Run) -> Alone:
         if since >= 0 and since % recipe.refresh_every == 0:
             _refresh(run, network, best_weights, criterion, samples, result)
         drawn = _drawn(run, criterion, samples, epoch)
-        order = torch.from_numpy(generator("order", "shuffle", run.data.name, run.seed, epoch).permutation(n))
+        order = order_of(run, samples.given, epoch)
+        moved = _moved(run, samples, order, epoch)
         seen: dict[str, list[Tensor]] = {"loss": [], "class": [], "prob": []}
         network.train()
         criterion.train()
-        for index in order.split(recipe.batch_size):
+        for place in torch.arange(n).split(recipe.batch_size):
+            index = order[place]
             y = samples.given[index]
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(run, epoch, iteration)
-            logits = network(samples.images[index])
+            logits = network(moved[place])
             changed = change(logits)
             extra = {criterion.spec.draw_name: drawn[index]} if drawn is not None else {}
             loss = criterion(changed, y, index=index, **extra) + term(epoch, changed, y)
@@ -228,6 +236,37 @@ def train_alone(run: Run) -> Alone:
     result.final = _fits(result.log_probs.argmax(-1), own, samples.given, samples.true)
     result.weights = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
     return result
+
+
+def order_of(run: Run, given: Tensor, epoch: int) -> Tensor:
+    """Which sample comes at each place of an epoch, one by one."""
+    sampler, n = run.recipe.sampler, len(given)
+    draw = generator("order", sampler, run.data.name, run.seed, epoch)
+    if sampler == "shuffle":
+        return torch.from_numpy(draw.permutation(n))
+    labels = given.numpy()
+    classes, block = sorted(set(labels.tolist())), 8 if sampler == "class_balanced" else 1
+    order: list[int] = []
+    while len(order) < n:
+        for k in draw.permutation(len(classes)):
+            of_class = [i for i in range(n) if labels[i] == classes[k]]
+            order += draw.choice(of_class, block, replace=len(of_class) < block).tolist()
+    return torch.tensor(order[:n])
+
+
+def _moved(run: Run, samples: Samples, order: Tensor, epoch: int) -> Tensor:
+    """The images of an epoch in their order, each augmented alone."""
+    images = samples.images[order]
+    if run.data.augment == "none":
+        return images
+    policy = augment.policy(run.data.augment)
+    stream = torch.Generator().manual_seed(torch_seed("augment", run.data.name, run.seed, epoch))
+    draws = policy.draw(len(order), stream)
+    stats = data.statistics(data.load(run.data.name, **run.data.options), run.data.statistics)
+    black = (-stats.mean / stats.std).reshape(-1).to(images.dtype)
+    alone = [policy.apply(images[None, i : i + 1], {k: d[None, i : i + 1] for k, d in draws.items()}, black)
+             for i in range(len(order))]  # fmt: skip
+    return torch.cat(alone, 1)[0]
 
 
 def _from_parent(run: Run, samples: Samples, network: nn.Module) -> Tensor | None:

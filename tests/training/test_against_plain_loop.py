@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from reference import Alone, train_alone
-from small import BLOBS, DIGITS, run, train_cohort, weights_of
+from small import BLOBS, DIGITS, FEW_DIGITS, run, train_cohort, weights_of
 
 from losslab import losses
 from losslab.runs import DataPart, NamedPart, NoisePart, Run, Schedule
 from losslab.training.cohort import Outcome
+from reference import Alone, train_alone
 
 WEIGHTS = 1e-9
 CURVES = 2e-6  # the engine keeps its curves in float32
@@ -132,6 +132,20 @@ def test_noise(noise: NoisePart) -> None:
     assert math.isnan(found.final["fit_noisy"]) == (noise.kind == "none")
 
 
+@pytest.mark.parametrize("policy", ["crop_flip", "crop_flip_rotate15", "shift_flip"])
+def test_augmentation(policy: str) -> None:
+    plain = run("ce", data=DIGITS, recipe={"epochs": 2})
+    moved = run("ce", data=DIGITS.model_copy(update={"augment": policy}), recipe={"epochs": 2})
+    found, still = check(moved), train_cohort([plain])[plain.hash]
+    assert found.curves["train_loss"] != still.curves["train_loss"]
+
+
+@pytest.mark.parametrize("sampler", ["shuffle", "class_aware", "class_balanced"])
+def test_samplers(sampler: str) -> None:
+    one = run("gce", data=FEW_DIGITS.model_copy(update={"imbalance": "none"}), recipe={"sampler": sampler})
+    check(one)
+
+
 @pytest.mark.parametrize("source", ["current", "best_val"])
 @pytest.mark.parametrize("variant", ["paper", "official"])
 def test_truncated_gce_prunes(source: str, variant: str) -> None:
@@ -157,6 +171,7 @@ REGULARISERS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "sparse, gce": ("gce", "sparse", {"tau": 0.7, "p": 0.2, "lam": 0.3, "rho": 1.5, "every": 2}, "linear"),
     "sparse, normalised": ("ce", "sparse", {"scaling": "l2"}, "linear"),
     "sample margin": ("normface", "sample_margin", {}, "cosine"),
+    "sample margin, plain logits": ("ce", "sample_margin", {"lam": 0.5}, "linear"),
     "zero centroid": ("lm_softmax", "zero_centroid", {}, "cosine"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from sweep import body, long_runs, short_runs
 
 from losslab import training
 from losslab.runs import NamedPart, Run, Store
+from losslab.runs import store as storing
 from losslab.runs.leases import Leases
 from losslab.training.plan import Work
 from losslab.training.pool import WorkerDied, run_pool
@@ -116,6 +118,30 @@ def test_a_killed_worker_is_replaced_and_its_cohort_retried(tmp_path: Path) -> N
     assert sorted(summary.trained) == sorted(one.hash for one in runs)
     assert store.check() == (len(runs), [])
     assert not list((store.folder / "leases").glob("[0-9a-f]*"))
+
+
+def test_a_disk_that_fills_up_while_records_are_written_costs_only_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, fresh, store = long_runs(10), Store(tmp_path / "fresh"), Store(tmp_path / "store")
+    assert training.train(runs, fresh, device="cpu", workers=1).complete
+    write, written = storing.write_atomic, list[Path]()
+
+    def full(path: Path, data: bytes) -> None:
+        if len(written) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        written.append(path)
+        write(path, data)
+
+    monkeypatch.setattr(storing, "write_atomic", full)
+    with pytest.raises(OSError, match="No space left"):
+        training.train(runs, store, device="cpu", workers=1)
+    monkeypatch.undo()
+    assert store.check() == (1, []), "what was written before stays, and nothing is half written"
+    assert not list((store.folder / "leases").glob("[0-9a-f]*"))
+    again = training.train(runs, store, device="cpu", workers=1)
+    assert again.complete and len(again.found) == 1 and len(again.trained) == len(runs) - 1
+    assert [body(store, one) for one in runs] == [body(fresh, one) for one in runs]
 
 
 def test_a_worker_that_dies_twice_on_a_cohort_and_one_that_fails_are_errors(tmp_path: Path) -> None:

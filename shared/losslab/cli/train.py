@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from losslab import paths
 from losslab.cli import DONE, FAILED, STOPPED
 from losslab.cli.console import Progress, console, duration, table
+from losslab.cli.selection import chosen as select
 from losslab.cli.settings import Settings, open_paper, seconds, settle
 from losslab.errors import InputError
 from losslab.notebooks import frames
 
 if TYPE_CHECKING:
     from losslab.papers import Cell
-    from losslab.runs import Run, Store
+    from losslab.runs import Store
     from losslab.training import Plan, Summary
 
 
@@ -25,6 +26,7 @@ def train(
     *,
     scale: str | None,
     only: str | None,
+    where: Sequence[str],
     seeds: int | None,
     workers: int | None,
     device: str | None,
@@ -42,13 +44,17 @@ def train(
     cells = open_paper(paper).cells(chosen.scale, only=only, seeds=chosen.seeds)
     if not cells:
         raise InputError(f"{paper} has nothing to train at scale {chosen.scale}" + (f" for {only!r}" if only else ""))
+    cells = select(cells, where)
     check_losses(cells)
     from losslab.runs import Store
+    from losslab.training.launch import leader
 
     store = Store(paths.store())
     if dry_run:
         return forecast(paper, cells, store, chosen)
     summary = run(f"{paper} ({chosen.scale})", cells, store, chosen, limit, dask)
+    if not leader():  # one of torchrun's processes; the first one reports
+        return DONE if summary.complete else STOPPED if budget is not None else FAILED
     code = report(summary, budget is not None)
     if code == DONE and output is not None:
         rows = frames.export(cells, store, output.resolve())
@@ -130,47 +136,47 @@ def forecast(paper: str, cells: Sequence[Cell], store: Store, chosen: Settings) 
     for (data, model, loss, epochs), count in sorted(groups.items()):
         shown.add_row(data, model, loss, str(epochs), str(count))
     out.print(shown)
-    out.print(_estimate(planned, store, chosen, device), markup=False)
+    for line in _estimate(planned, store, chosen, device, cells):
+        out.print(line, markup=False)
     return DONE
 
 
-def _estimate(planned: Plan, store: Store, chosen: Settings, device: str) -> str:
-    """Seconds of one process, from what like runs took here before, divided by the processes that will share the work."""
+def _estimate(planned: Plan, store: Store, chosen: Settings, device: str, cells: Sequence[Cell]) -> list[str]:
+    """Time, memory and disk of what would be trained, one line each; what nobody has measured is named."""
     import os
 
-    from losslab.training.cost import units
-    from losslab.training.engine import UNITS_PER_SECOND
+    from losslab.training.forecast import forecast as foresee
 
-    root = str(chosen.data_root)
-    try:
-        work = sum(units(run, root) for run in planned.runs)
-    except InputError as problem:
-        return f"no estimate: {problem}"
-    speeds = _speeds(planned.runs, store, root, device)
-    if not speeds and device != "cpu":
-        return "no estimate: no run of these models was trained on this device yet"
-    speed = sorted(speeds)[len(speeds) // 2] if speeds else UNITS_PER_SECOND
-    processes = (chosen.workers or os.cpu_count() or 1) if device == "cpu" else 1
-    source = f"from {len(speeds)} like runs" if speeds else "a rough guess: nothing like it was trained here yet"
-    return (
-        f"about {duration(work / speed / processes)} with {processes} process{'es' if processes > 1 else ''} ({source})"
-    )
-
-
-def _speeds(runs: Sequence[Run], store: Store, root: str, device: str) -> list[float]:
-    from losslab.training.cost import units
-
-    like = {(run.data.name, run.model.name) for run in runs}
     kind = device.partition(":")[0]
-    found = []
-    for record in store.records():
-        took = record.cost.get("seconds")
-        if (
-            took
-            and (record.run.data.name, record.run.model.name) in like
-            and record.provenance.get("device_type") == kind
-        ):
-            found.append(units(record.run, root) / float(took))
-            if len(found) >= 200:
-                break
-    return found
+    made = foresee(
+        planned.runs,
+        store,
+        device=kind,
+        root=str(chosen.data_root),
+        benchmarks=paths.home() / "benchmarks" / "results",
+        keep_weights=planned.keep_weights,
+        probes=frames.wanted(cells),
+    )
+    lines = []
+    if made.timed:
+        like = f"{made.like} timed by like runs in the store, {made.timed - made.like} by benchmarks/results"
+        if kind == "cpu":
+            processes = chosen.workers or os.cpu_count() or 1
+            side = f"{processes} process{'es' if processes > 1 else ''}"
+            took = f"{made.seconds:,.0f} core-seconds: about {duration(made.seconds / processes)} with {side}"
+        else:
+            took = f"{made.seconds / 3600:.2f} GPU-hours"
+        lines.append(f"time of {made.timed} runs: {took} ({like})")
+    if made.memory:
+        lines.append(
+            f"memory: about {_bytes(made.memory)} per process; disk: about {_bytes(made.disk)} of records and weights"
+        )
+    return lines + [f"no estimate for some runs: {reason}" for reason in dict.fromkeys(made.unknown.values())]
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.3g} {unit}"

@@ -122,6 +122,7 @@ class LWSHead(Head):
     Takes the state dict of a linear or an anchored head; f then starts at 1.
     """
 
+    of_trained = True  # the engine loads the parent's head into it
     weight: Tensor
     bias: Tensor
 
@@ -146,6 +147,7 @@ class LWSHead(Head):
 class TauNormHead(Head):
     """`w_k . z / |w_k|**tau` of a trained linear head (decoupling, Kang et al. 2020); nothing is learned, no bias."""
 
+    of_trained = True
     weight: Tensor
     tau: Tensor
 

@@ -109,7 +109,8 @@ def contradicted(count: int | None = None) -> pd.DataFrame:
     order = table.assign(percent=table["unit"] == "%").sort_values(
         ["percent", "distance"], ascending=False, kind="stable"
     )
-    return order.drop(columns="percent").head(count).reset_index(drop=True)
+    order = order.drop(columns="percent").reset_index(drop=True)
+    return order if count is None else order.head(count)
 
 
 def _claims(folder: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +41,11 @@ def build_networks(
     for run in runs:
         network = build_network(run, in_shape, num_classes)
         if run.parent is not None and run.parent_gives in ("weights", "backbone"):
-            whole = run.parent_gives == "weights"
+            # Heads that rescale a trained classifier (LWS, tau-norm) take the parent's head too, also where only the backbone is kept.
+            whole = run.parent_gives == "weights" or getattr(network.head, "of_trained", False)
             given = {k: v for k, v in parents[run.parent.hash].items() if whole or k.startswith("backbone.")}
             network.load_state_dict(given, strict=whole)
-            if not whole:
+            if run.parent_gives == "backbone":
                 network.backbone.requires_grad_(False)
         made.append(network)
     return stack(made)
@@ -54,7 +56,10 @@ def true_transition(run: Run, dataset: Dataset) -> Tensor:
     noise, num_classes = run.noise, dataset.num_classes
     if noise.kind in ("none", "open_set"):
         return torch.eye(num_classes, dtype=torch.float64)
-    known = {k: v for k, v in noise_options(dataset, noise).items() if k in ("matrix", "superclass", "sequential")}
+    known: dict[str, Any] = {
+        k: v for k, v in noise_options(dataset, noise).items() if k in ("matrix", "superclass", "sequential")
+    }
+    seed = run.seed if noise.seed is None else noise.seed  # kinds that draw their matrix draw the one of the labels
     return torch.from_numpy(
-        transition_matrix(noise.kind, num_classes, noise.rate, flip_map=noise.flip_map, **known)  # type: ignore[arg-type]
+        transition_matrix(noise.kind, num_classes, noise.rate, flip_map=noise.flip_map, seed=seed, **known)
     )

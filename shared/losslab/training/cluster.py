@@ -17,6 +17,8 @@ from losslab.training.work import Report, Settings
 if TYPE_CHECKING:
     from distributed import Client
 
+TIMEOUT = "20s"  # how long to wait for the scheduler's answer
+
 
 def remote(work: Work, settings: Settings, width: int) -> Report:
     """One cohort on a cluster's worker, one thread."""
@@ -41,7 +43,7 @@ def connect(address: str) -> Client:
     except ImportError as error:
         raise InputError("--dask needs dask.distributed: install the extra 'cluster'") from error
     try:
-        return Client(address, timeout="20s", set_as_default=False)
+        return Client(address, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {address!r}: {error}") from error
 

@@ -16,7 +16,7 @@ from losslab.runs.spec import Run
 from losslab.training import dimension
 from losslab.training.augmentation import Augmentation
 from losslab.training.build import build_networks, true_transition
-from losslab.training.evaluation import evaluating, fit_scores, logits_of, test_scores
+from losslab.training.evaluation import evaluating, fit_scores, log_softmax, logits_of, test_scores
 from losslab.training.graphs import GraphedSteps, graphed_steps
 from losslab.training.objective import Objective, group_key
 from losslab.training.optimiser import Optimiser
@@ -100,7 +100,7 @@ class Cohort:
             self.runs, self.given, self.val_given, self.num_classes, self._transitions(), self.dtype
         )
         self.probed = any("confusion" in options.probes.get(run.hash, ()) for run in self.runs)
-        self.penalised = any(g.regulariser is not None and g.regulariser.of_head for g in self.objective.groups)
+        self.penalised = any(g.regulariser is not None and g.regulariser.beside for g in self.objective.groups)
         self.augmentation = Augmentation(first.data.augment, self.runs, self.n, self.pool.black)
         self.curves = Curves(self.recipe.epochs, len(self.runs), self.device)
         self.broken = torch.full((len(self.runs),), -1, device=self.device)  # first epoch with a non-finite loss
@@ -185,18 +185,20 @@ class Cohort:
         y = self.given.gather(1, index)
         images = self.augmentation(self.pool.take(self.rows.gather(1, index)), where)
         with self.autocast():
-            logits = self.network(images)
-        grad, values = self.objective.gradient(logits, y, index)
-        penalty = self.objective.head_penalty(cast(Tensor, self.network.head.weight)) if self.penalised else None
+            features = self.network.features(images)
+            logits = self.network.head(features)
+        grad, values, logp = self.objective.gradient(logits, y, index)
+        penalty = None
+        if self.penalised:
+            penalty = self.objective.head_penalty(cast(Tensor, self.network.head.weight), features, y)
         if penalty is not None:
             values = values + penalty.detach().unsqueeze(1)
         if self.parameters:
             self._update(logits, grad, penalty)
         with torch.no_grad():
-            z = logits.detach().to(self.dtype)
-            probability = (z.gather(-1, y.unsqueeze(-1)).squeeze(-1) - z.logsumexp(-1)).exp()
+            probability = logp.gather(-1, y.unsqueeze(-1)).squeeze(-1).exp()
             for memory, value in (
-                (self.seen_class, z.argmax(-1)),
+                (self.seen_class, logits.detach().max(-1).indices),  # many times faster than argmax over few classes
                 (self.seen_prob, probability),
                 (self.seen_loss, values),
             ):
@@ -285,7 +287,7 @@ class Cohort:
             for part, logits in logits_of(
                 self.network, self.pool, self.val_rows, self.autocast, self.options.eval_batch
             ):
-                predicted = logits.argmax(-1)
+                predicted = logits.max(-1).indices
                 hits += (predicted == self.val_given[:, part]).float().sum(1)
                 clean += (predicted == self.val_true[:, part]).float().sum(1)
                 loss += self.objective.validation(logits, self.val_given[:, part]).float().sum(1)
@@ -310,7 +312,7 @@ class Cohort:
         shared = self.rows[0] if bool((self.rows == self.rows[:1]).all()) else self.rows
         with evaluating(self.network):
             parts = [
-                z.log_softmax(-1)
+                log_softmax(z)
                 for _, z in logits_of(self.network, self.pool, shared, self.autocast, self.options.eval_batch)
             ]
         return torch.cat(parts, 1)

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import torch
 
-from losslab import heads, losses, models
 from losslab.errors import InputError
 from losslab.runs import Run, Store, fingerprint
 from losslab.training.allocator import keep_memory
+from losslab.training.check import check
 from losslab.training.checkpoint import Checkpoints
 from losslab.training.cluster import run_cluster
 from losslab.training.cost import BIG, macs, units
 from losslab.training.graphs import take_turns
+from losslab.training.launch import launched
 from losslab.training.plan import CPU_WIDTH, Work, cohorts
 from losslab.training.pool import run_pool
 from losslab.training.probes import CURVES, Wanted, check_probes, probe_curves
-from losslab.training.problem import dataset_of, prepare
 from losslab.training.work import Report, Settings, Task
 
 POOL_SECONDS = 6.0  # work shorter than this is not worth starting processes for
@@ -120,27 +120,6 @@ def _recorded(runs: Sequence[Run], store: Store, probes: dict[str, frozenset[str
     return frozenset(weighty)
 
 
-def check(runs: Sequence[Run], root: str | None = None) -> None:
-    """Raises InputError for anything that a run names and that is not there or out of range, before any work starts."""
-    seen: set[str] = set()
-    for run in runs:
-        dataset = dataset_of(run.data, root)
-        parts = (run.loss, run.model, run.head, run.data, run.noise.model_copy(update={"seed": 0}))
-        key = repr(parts)
-        if key in seen:
-            continue
-        seen.add(key)
-        spec = losses.spec(run.loss.name)
-        arguments = {"transition": torch.eye(dataset.num_classes)} if spec.matrix else {}
-        if "class_counts" in spec.tensors:
-            arguments["class_counts"] = torch.ones(dataset.num_classes)
-        losses.build(run.loss.name, dataset.num_classes, **run.loss.params, **arguments)
-        models.describe(run.model.name)
-        if run.head.name != "linear" and run.head.name not in heads.names():
-            raise InputError(f"unknown head {run.head.name!r}; known: {', '.join(heads.names())}")
-        prepare(run, root)
-
-
 def resolve_device(device: str) -> str:
     """ "auto" to "cuda" where there is one, else "cpu". Raises InputError for a device that is not there."""
     if device == "auto":
@@ -191,6 +170,8 @@ def train(
 ) -> Summary:
     """Trains what the store lacks of ``runs`` (and of the runs that they start from).
 
+    In processes that `torchrun` started, every run is shared by all of them, see `losslab.training.ddp`.
+
     Args:
         runs: any runs; equal ones are trained once.
         store: where the records go. Other processes may work on the same store.
@@ -213,7 +194,15 @@ def train(
         raise InputError(f"the budget must be positive, not {budget:g} seconds")
     for names in (probes or {}).values():
         check_probes(names)
+    together = launched()
+    if together and (dask is not None or workers is not None):
+        raise InputError("torchrun's processes train every run together; leave out workers and the Dask cluster")
     planned, wanted = plan(runs, store, probes), dict(probes or {})
+    if together:
+        from losslab.training import ddp
+
+        where = ddp.join(where)
+        planned = ddp.agreed(planned)
     keep = planned.keep_weights | _recorded(planned.runs, store, wanted)
     check(planned.runs, data_root)
     summary = Summary(found=[run.hash for run in planned.found])
@@ -235,9 +224,14 @@ def train(
 
     with _graceful() as stop:
         for stage in planned.stages:
+            if together:
+                ddp.run_together(stage, settings, lambda run: units(run, data_root), tick, note, stop)
+                continue
             _stage(stage, store, settings, workers, dask, tick, note, stop)
             if stop() or (deadline is not None and time.time() > deadline):
                 break
+    if together:
+        ddp.leave()
     summary.left = [run.hash for run in settings.missing(store, planned.runs)]
     summary.seconds = time.time() - started
     return summary

@@ -20,6 +20,7 @@ from losslab.errors import InputError
 from losslab.runs.spec import Run
 from losslab.seeding import torch_seed
 from losslab.training.classweights import ClassWeights
+from losslab.training.evaluation import log_softmax
 from losslab.training.regularisation import Regulariser, static_params
 
 Static = tuple[tuple[str, object], ...]
@@ -143,28 +144,27 @@ class Objective:
         fresh = torch.stack(labels).to(self.device)
         return fresh if group.drawn is None else group.drawn.copy_(fresh)
 
-    def head_penalty(self, prototypes: Tensor) -> Tensor | None:
-        """Per network the penalty ``(M,)`` on its head's weights ``(M, K, d)``; None where no run has one."""
-        if not any(g.regulariser and g.regulariser.of_head for g in self.groups):
-            return None
+    def head_penalty(self, prototypes: Tensor, features: Tensor, y: Tensor) -> Tensor:
+        """Per network the penalty ``(M,)`` on its head's weights ``(M, K, d)``, or on them and its features ``(M, B, d)``; 0 where it has none."""
         zero = prototypes.new_zeros(len(self.runs))
-        return torch.cat(
-            [
-                g.regulariser.of_prototypes(prototypes[g.models])
-                if g.regulariser and g.regulariser.of_head
-                else zero[g.models]
-                for g in self.groups
-            ]
-        )
+        found = []
+        for g in self.groups:
+            own, part = g.regulariser, zero[g.models]
+            if own is not None and own.of_head:
+                part = own.of_prototypes(prototypes[g.models])
+            elif own is not None and own.of_features:
+                part = own.of_cosines(features[g.models], prototypes[g.models], y[g.models])
+            found.append(part)
+        return torch.cat(found)
 
-    def gradient(self, logits: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient of each network's mean loss with respect to its logits, and the losses.
+    def gradient(self, logits: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient of each network's mean loss with respect to its logits, the losses, and the log-probabilities.
 
         Args: logits ``(M, B, K)``, y ``(M, B)`` given labels, index ``(M, B)`` which training samples these are.
-        Returns: ``(M, B, K)`` and ``(M, B)``; a batch-level loss stands B times.
+        Returns: ``(M, B, K)``, ``(M, B)`` and ``(M, B, K)``; a batch-level loss stands B times.
         """
         z = logits.detach().to(self.dtype)
-        logp = z.log_softmax(-1)
+        logp = log_softmax(z)
         grad = torch.empty_like(z)
         values = z.new_empty(y.shape)
         if self.closed:
@@ -174,7 +174,7 @@ class Objective:
                 plain = group.spec.input == "log_probs" and group.regulariser is None
                 self._open(group, logp if plain else z, y, index, grad, values)
         self.class_weights.apply(grad, values, y)
-        return grad.div_(y.shape[1]), values
+        return grad.div_(y.shape[1]), values, logp
 
     def _rows(self, group: Group, index: Tensor) -> dict[str, Tensor]:
         where = index[group.models]
@@ -220,7 +220,7 @@ class Objective:
             seen = leaf
             if regulariser is not None:
                 outputs = regulariser.transform(leaf)
-                seen = outputs.log_softmax(-1) if group.spec.input == "log_probs" else outputs
+                seen = log_softmax(outputs) if group.spec.input == "log_probs" else outputs
             result = group.spec.core(seen, targets, **kwargs)
             total = result.sum() if group.spec.level == "sample" else result.sum() * batch
             penalty = regulariser.of_outputs(outputs, targets) if regulariser is not None else None
@@ -248,7 +248,7 @@ class Objective:
         values = z.new_empty(y.shape)
         for group in self.groups:
             outputs = z[group.models] if group.regulariser is None else group.regulariser.transform(z[group.models])
-            inputs = outputs.log_softmax(-1) if group.spec.input == "log_probs" else outputs
+            inputs = log_softmax(outputs) if group.spec.input == "log_probs" else outputs
             result = group.spec.core(inputs, y[group.models], **group.params)
             values[group.models] = result if group.spec.level == "sample" else result.unsqueeze(1)
         return values

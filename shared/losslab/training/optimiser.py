@@ -48,16 +48,14 @@ class Optimiser:
         }
         return named | {"steps": self.steps}
 
-    def clip(self, grads: Sequence[Tensor]) -> None:
-        """Scales each network's gradient to its norm limit, as torch.nn.utils.clip_grad_norm_ does for one network."""
+    def scale(self, grads: Sequence[Tensor]) -> Tensor | None:
+        """Per network the factor ``(M, 1)`` that brings its gradient to its norm limit, as torch.nn.utils.clip_grad_norm_ does for one."""
         if not self.any_clip:
-            return
+            return None
         # The models stay the outer axis: a norm over the first axis would round differently from one cohort to another.
         norms = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in grads], dim=1)
         total = torch.linalg.vector_norm(norms, dim=1, keepdim=True)
-        scale = (self.limit / (total + 1e-6)).clamp(max=1.0)
-        for g in grads:
-            g.mul_(scale)
+        return (self.limit / (total + 1e-6)).clamp(max=1.0)
 
     @torch.no_grad()
     def step(self, grads: Sequence[Tensor]) -> None:
@@ -65,19 +63,36 @@ class Optimiser:
         if self.single:
             self._single(list(grads))
             return
-        self.clip(grads)
+        scale = self.scale(grads)
         self.steps.add_(1)
-        if self.any_decay:
-            for p, g, decays in zip(self.views, grads, self.decays, strict=True):
-                if decays:
-                    g.addcmul_(p, self.decay)
+        if self.kind == "sgd" and not self.nesterov:
+            self._sgd(grads, scale)
+            return
+        for p, g, decays in zip(self.views, grads, self.decays, strict=True):
+            if scale is not None:
+                g.mul_(scale)
+            if self.any_decay and decays:
+                g.addcmul_(p, self.decay)
         if self.kind == "adam":
             self._adam(grads)
             return
         negative = -self.rate
         for p, g, m in zip(self.views, grads, self.first, strict=True):
             m.mul_(self.momentum).add_(g)
-            p.addcmul_(torch.addcmul(g, m, self.momentum) if self.nesterov else m, negative)
+            p.addcmul_(torch.addcmul(g, m, self.momentum), negative)
+
+    def _sgd(self, grads: Sequence[Tensor], scale: Tensor | None) -> None:
+        """Clipping and decay on the way into the momentum: the gradients are read once and not written."""
+        negative = -self.rate
+        for p, g, m, decays in zip(self.views, grads, self.first, self.decays, strict=True):
+            m.mul_(self.momentum)
+            if scale is None:
+                m.add_(g)
+            else:
+                m.addcmul_(g, scale)
+            if self.any_decay and decays:
+                m.addcmul_(p, self.decay)
+            p.addcmul_(m, negative)
 
     def _adam(self, grads: Sequence[Tensor]) -> None:
         beta1, beta2 = BETAS

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from losslab.errors import InputError
 from losslab.losses import regularisers
@@ -42,6 +43,9 @@ class Regulariser:
         self.values = [self.spec.resolve(part.params) for part in parts if part is not None]
         self.static = {n: self.values[0][n] for n, p in self.spec.params.items() if p.choices or p.integer}
         self.of_head = bool(set(self.spec.inputs) & OF_HEAD)
+        # A linear head's outputs are no cosines: those of its features and weights are made for the penalty alone.
+        self.of_features = "cosines" in self.spec.inputs and members[0].head.name == "linear"
+        self.beside = self.of_head or self.of_features  # not a function of the outputs that the loss sees
         shape = (-1,) if self.spec.level == "model" else (-1, 1)
         self.params: dict[str, Any] = dict(self.static)
         for name in self.spec.params:
@@ -66,13 +70,18 @@ class Regulariser:
         return self.weight * self.spec.core(*inputs, **{name: self.params[name] for name in self.spec.core_params})
 
     def of_outputs(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
-        """Penalty per sample ``(m, B)`` from transformed logits (or cosines), None if it is one of the head's weights."""
-        if self.of_head:
+        """Penalty per sample ``(m, B)`` from transformed logits (or cosines), None if it is one of the head's weights or features."""
+        if self.beside:
             return None
         given = {"cosines": outputs, "targets": targets}
         if "log_probs" in self.spec.inputs:
             given["log_probs"] = outputs.log_softmax(-1)
         return self._core(*(given[name] for name in self.spec.inputs))
+
+    def of_cosines(self, features: Tensor, prototypes: Tensor, targets: Tensor) -> Tensor:
+        """Mean penalty per network ``(m,)`` on the cosines between features ``(m, B, d)`` and the head's weights ``(m, K, d)``."""
+        cosines = normalize(features.to(prototypes.dtype), dim=-1) @ normalize(prototypes, dim=-1).mT
+        return self._core(*({"cosines": cosines, "targets": targets}[name] for name in self.spec.inputs)).mean(-1)
 
     def of_prototypes(self, prototypes: Tensor) -> Tensor:
         """Penalty per network ``(m,)`` from the head's weights ``(m, K, d)``."""

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -168,8 +168,12 @@ class Task:
             yield
         self._record(cohort, codes, (time.monotonic() - started) / len(runs) / self.lanes)
 
+    def facts(self, cohort: Cohort) -> dict[str, Any]:
+        """Where and with what the runs were trained."""
+        return provenance(self.device, cohort.recipe.precision)
+
     def _record(self, cohort: Cohort, codes: dict[str, str], seconds: float) -> None:
-        facts = provenance(self.device, cohort.recipe.precision)
+        facts = self.facts(cohort)
         for outcome in {outcome.run.hash: outcome for outcome in cohort.outcomes()}.values():
             run, broken = outcome.run, outcome.diverged_at
             final = outcome.final if broken is None else {**outcome.final, "diverged_epoch": broken}

@@ -24,6 +24,7 @@ FILES = {
     "paper.yaml": "replications/{slug}/paper.yaml",
     "claims.yaml": "replications/{slug}/claims.yaml",
     "notebook.ipynb": "replications/{slug}/notebook.ipynb",
+    "reference.md": "replications/{slug}/reference/README.md",
     "published/README.md": "replications/{slug}/published/README.md",
     "published/table-1.csv": "replications/{slug}/published/table-1.csv",
     "init.py.txt": "replications/{slug}/{slug}/__init__.py",

@@ -1,0 +1,1 @@
+"""What only the LM-Softmax notebook needs: theory, trained networks looked into, trainings of its own, figures."""

@@ -1,0 +1,1 @@
+"""What only this notebook needs: its theory as numbers, its figures, its small experiments."""
