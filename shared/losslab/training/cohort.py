@@ -208,11 +208,9 @@ class Cohort:
                     memory.index_copy_(1, where, value)
 
     def _update(self, logits: Tensor, grad: Tensor, penalty: Tensor | None) -> None:
-        grads = torch.autograd.grad(
-            (logits,) if penalty is None else (logits, penalty),
-            self.parameters,
-            (grad.to(logits.dtype),) if penalty is None else (grad.to(logits.dtype), torch.ones_like(penalty)),
-        )
+        # As the gradient of a number: handing over the logits' gradient itself makes torch import its symbolic shapes, 1.4 s per process.
+        pulled = (logits * grad.to(logits.dtype)).sum()
+        grads = torch.autograd.grad(pulled if penalty is None else pulled + penalty.sum(), self.parameters)
         if self.any_step_decay:
             self.optimiser.rate.copy_(self.base_rate / (1 + self.decay_rate * self.optimiser.steps))
         self.optimiser.step([self.network.per_model(g.contiguous()) for g in grads])

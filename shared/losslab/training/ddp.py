@@ -79,19 +79,24 @@ class SharedCohort(Cohort):
                 )
             if isinstance(module, _StackedBatchNorm):
                 module.normalise = partial(_synchronised, module)  # type: ignore[method-assign]
-        whole = self.network.forward
-        inner: nn.Module = _Forward(self.network)
+        whole = self.network.features
+        inner: nn.Module = _Features(self.network)
         if self.parameters:
             ids = [self.device] if self.device.type == "cuda" else None
             inner = DistributedDataParallel(inner, device_ids=ids)
 
-        def forward(images: Tensor, shared: bool = False) -> Tensor:
+        def features(images: Tensor, shared: bool = False) -> Tensor:
             return self._share(inner, images) if self.network.training else whole(images, shared)
 
-        self.network.forward = forward  # type: ignore[method-assign]
+        self.network.features = features  # type: ignore[method-assign]
 
     def _share(self, inner: nn.Module, images: Tensor) -> Tensor:
-        """Logits of the whole batch: this process's own part, with a gradient, among those of the others."""
+        """Features of the whole batch: this process's own part, with a gradient, among those of the others.
+
+        The head, the loss and the penalties come after, on the whole batch in every process. Their own gradients are therefore the same
+        everywhere, and stay what they are when the processes' gradients are averaged; those of the backbone are parts of a sum, so they are
+        multiplied by the number of processes.
+        """
         edges = bounds(images.shape[1], self.processes)
         own = inner(images[:, edges[self.rank] : edges[self.rank + 1]])
         sizes = [stop - start for start, stop in zip(edges, edges[1:], strict=False)]
@@ -101,15 +106,16 @@ class SharedCohort(Cohort):
         found = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(found, padded)
         parts = [part[:, :size].to(own.dtype) for part, size in zip(found, sizes, strict=True)]
-        parts[self.rank] = own
+        parts[self.rank] = cast(Tensor, _Times.apply(own, self.processes))  # type: ignore[no-untyped-call]
         return torch.cat(parts, 1)
 
     def _update(self, logits: Tensor, grad: Tensor, penalty: Tensor | None) -> None:
-        # The processes' gradients are averaged on the way: parts of a sum are multiplied by their number before, a penalty is the same in each.
-        ends, starts = [logits], [grad.to(logits.dtype) * self.processes]
+        ends, starts = [logits], [grad.to(logits.dtype)]
         if penalty is not None:
             ends, starts = [*ends, penalty], [*starts, torch.ones_like(penalty)]
-        torch.autograd.backward(ends, starts)
+        torch.autograd.backward(
+            ends, starts
+        )  # not autograd.grad, which passes by what DistributedDataParallel waits for
         grads = []
         for parameter in self.parameters:
             found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -120,15 +126,28 @@ class SharedCohort(Cohort):
         self.optimiser.step(grads)
 
 
-class _Forward(nn.Module):
-    """The forward pass of a stacked network, for DistributedDataParallel to hold on to while the network's own is replaced."""
+class _Features(nn.Module):
+    """The backbone's pass, for DistributedDataParallel to hold on to, with all parameters, while the network's own is replaced."""
 
     def __init__(self, network: StackedNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return StackedNetwork.forward(self.network, images)
+        return StackedNetwork.features(self.network, images)
+
+
+class _Times(torch.autograd.Function):
+    """Hands a tensor on; its gradient comes back multiplied."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: int) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.factor, None
 
 
 class _Total(torch.autograd.Function):

@@ -11,7 +11,7 @@ APL = (
     "Ma, Huang, Wang, Romano, Erfani, Bailey: Normalized loss functions for deep learning with noisy labels. ICML 2020"
 )
 CODE = ("HanxunH/Active-Passive-Losses",)
-ACTIVE = Properties(kind="active", symmetric=True, class_sum_low=ONE, class_sum_high=ONE, low=ZERO, high=ONE, ratio=ONE)
+ACTIVE = Properties(kind="active", symmetric=True, class_sum_low=ONE, class_sum_high=ONE, low=ZERO, high=ONE)
 
 
 def _nmae(K: int, h: object) -> float:
