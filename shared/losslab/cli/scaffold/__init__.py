@@ -100,6 +100,8 @@ def entries(root: Path, slug: str) -> dict[Path, str]:
         ),
         project: _inserted(project, r'(?m)^packages = \["losslab"[^\]]*', f', "{slug}"'),
     }
+    executed = f"\n      - replications/{slug}/results/executed.ipynb"
+    changes[dvc] = _inserted(dvc, r"(?m)^ +- replications/\w+/results/executed\.ipynb$", executed, changes[dvc])
     changes[project] = _inserted(project, r'(?m)^mypy_path = "[^"]*', f":replications/{slug}", changes[project])
     listed = {
         params: yaml.safe_load(changes[params])["papers"],
