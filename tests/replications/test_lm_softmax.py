@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 from folders import folder, keys_of, notebook
 
 from losslab import papers
@@ -38,7 +37,7 @@ def test_every_scale_expands(paper: papers.Paper, scale: str) -> None:
 
 def test_tables_at_paper_scale(paper: papers.Paper) -> None:
     cells = paper.cells("paper", only="table-1", check=False)
-    assert {c.keys["dataset"] for c in cells} == {"mnist", "cifar10", "cifar100"} and len(cells) == 3 * 9 * 3
+    assert {c.keys["dataset"] for c in cells} == {"mnist", "cifar10", "cifar100"} and len(cells) == 3 * 10 * 3
     assert len(paper.cells("paper", only="table-2", check=False)) == 4 * 12 * 3
     assert len(paper.cells("paper", only="table-3", check=False)) == 4 * 14 * 3
     wide = {c.keys["dataset"]: c.run.model for c in cells}
@@ -49,12 +48,11 @@ def test_tables_at_paper_scale(paper: papers.Paper) -> None:
     assert {c.run.data.imbalance_ratio for c in tail} == {100} and {c.run.recipe.schedule.warmup for c in tail} == {5}
 
 
-def test_plain_cross_entropy_has_no_bias_and_is_never_given_the_regulariser_of_outputs(paper: papers.Paper) -> None:
+def test_plain_cross_entropy_has_no_bias(paper: papers.Paper) -> None:
     for scale in ("smoke", "quick", "paper"):
         for cell in paper.cells(scale, check=False):
             if cell.run.head.name == "linear":
                 assert cell.run.head.params == {"bias": False}
-                assert cell.run.regulariser is None or cell.run.regulariser.name == "zero_centroid"
 
 
 def test_the_same_recipe_for_every_method_of_a_cell(paper: papers.Paper) -> None:
@@ -89,13 +87,12 @@ def test_questions_are_answered_in_the_notebook(paper: papers.Paper) -> None:
 
 
 def test_claims_name_existing_cells(paper: papers.Paper) -> None:
-    added = {"CE + 0.5 R_sample"}  # trained in the notebook
     for scale in ("quick", "paper"):
         cells = keys_of(paper, scale)
         for claim in paper.claims:
             for comparison in claim.comparisons() if scale in claim.scales else ():
                 for side in (comparison.left, comparison.right):
-                    if side is None or side.method in added:
+                    if side is None:
                         continue
                     wanted = (
                         side.experiment,
@@ -189,7 +186,7 @@ def test_a_sliver_from_training_to_figure(
     paper: papers.Paper, own: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOSSLAB_STORE", str(tmp_path))
-    wanted = {"CE", "NormFace", "LM-Softmax"}
+    wanted = {"CE", "CE + 0.5 R_sample", "NormFace", "LM-Softmax"}
     cells = [c for c in paper.cells("smoke", only="balanced") if c.keys["method"] in wanted]
     cells += paper.cells("smoke", only="drawn-sphere")
     store = Store(tmp_path)
@@ -197,13 +194,13 @@ def test_a_sliver_from_training_to_figure(
         [c.run for c in cells], store, device="cpu", workers=1, probes={c.run.hash: frozenset(c.probes) for c in cells}
     )
     frame = results.frame(cells, store)
-    readings, samples = own["readings"], own["samples"]
+    readings = own["readings"]
     networks = readings.Networks(paper, "smoke", 1)
-    frame = readings.extended(samples.with_sample_margin(paper, "smoke", frame, networks), networks)
+    frame = readings.extended(frame, networks)
     table = readings.finals(
         frame[frame["experiment"] == "balanced"], ["class_margin", "sample_margin_train"]
     ).set_index("method")
-    assert set(table.index) == {*wanted, "CE + 0.5 R_sample"}
+    assert set(table.index) == wanted
     assert table["sample_margin_train"].max() <= margins.max_sample_margin(10)
     assert table.loc["CE + 0.5 R_sample", "sample_margin_train"] > table.loc["CE", "sample_margin_train"]
     sphere = frame[frame["experiment"] == "drawn-sphere"]
@@ -211,22 +208,16 @@ def test_a_sliver_from_training_to_figure(
     assert len(figure.axes) == 2
 
 
-def test_the_added_term_is_that_of_normalised_copies(paper: papers.Paper, own: dict[str, ModuleType]) -> None:
-    cell = next(c for c in paper.cells("smoke", only="balanced") if c.keys["method"] == "CE")
-    plain, added = (own["samples"].Watched([cell.run], weight) for weight in (0.0, 0.5))
-    for cohort in (plain, added):
-        cohort.begin_epoch()
-        cohort.step(slice(0, 64))
-    change = added._prototypes() - plain._prototypes()
-    start, rate = plain.prototypes[0], float(plain.optimiser.rate[0, 0])
-    x, y = plain.pool.take(plain.rows.gather(1, plain.order[:, :64])), plain._labels
-    fresh = own["samples"].Watched([cell.run])
-    z, w = fresh.network.features(x).detach(), start.clone().requires_grad_()
-    cosines = torch.nn.functional.normalize(z, dim=-1) @ torch.nn.functional.normalize(w, dim=-1).mT
-    own_class = cosines.gather(-1, y.unsqueeze(-1)).squeeze(-1)
-    others = cosines.scatter(-1, y.unsqueeze(-1), -math.inf).amax(-1)
-    (gradient,) = torch.autograd.grad(0.5 * (others - own_class).mean(), w)
-    torch.testing.assert_close(change, -rate * gradient, rtol=1e-3, atol=1e-6)
+def test_followed_prototypes_are_those_of_the_run(
+    paper: papers.Paper, own: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    cell = next(c for c in paper.cells("smoke", only="balanced") if c.keys["method"] == "LM-Softmax")
+    (path,) = own["samples"].paths_of(paper, "smoke", ["LM-Softmax"], 1)
+    store = Store(tmp_path)
+    train([cell.run], store, device="cpu", workers=1, probes={cell.run.hash: frozenset({"weights"})})
+    weights = store.weights(cell.run)
+    assert weights is not None and len(path.class_margin) == cell.run.recipe.epochs + 1
+    assert path.class_margin[-1] == pytest.approx(margins.class_margin(weights["head.weight"]), abs=1e-3)
 
 
 # The notebook

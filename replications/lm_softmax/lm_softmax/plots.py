@@ -37,7 +37,7 @@ def conditions(alphas: Sequence[float], curves: Mapping[int, Sequence[float]]) -
             axes[0].axvline((k - 2) / (2 * (k - 1)), color=colour, linestyle=":", linewidth=1)
         axes[0].axvline(0.5, color=style.INK, linewidth=0.8)
         axes[0].set(xlabel="alpha", ylabel="class margin (degrees)", title="GM-Softmax, s = 5")
-        axes[0].legend()
+        axes[0].legend(loc="lower right")
     return figure
 
 
@@ -130,16 +130,26 @@ def _similarities(network: Trained, part: str) -> np.ndarray:
 def histograms(
     pairs: Sequence[tuple[str, Trained, Trained | None]], parts: Sequence[str] = ("train", "test")
 ) -> Figure:
-    """Figure 2: the cosine of a sample with its own prototype; a column per loss, a row per part, with and without the regulariser."""
-    bins = np.linspace(-0.5, 1, 61)
+    """Figure 2: the cosine of a sample with its own prototype; a column per loss, a row per part, with and without the regulariser.
+
+    The axis begins where one half per cent of the samples of some panel lie below.
+    """
+    found = {
+        (part, column, side): _similarities(network, part)
+        for part in parts
+        for column, (_, *both) in enumerate(pairs)
+        for side, network in enumerate(both)
+        if network is not None
+    }
+    low = np.floor(10 * min(np.quantile(values, 0.005) for values in found.values())) / 10
+    bins = np.linspace(low, 1, 61)
     with style.context():
         figure, axes = style.grid(len(pairs) * len(parts), columns=len(pairs), width=2.6, height=2.1, share_y="row")
         for row, part in enumerate(parts):
-            for column, (title, plain, other) in enumerate(pairs):
+            for column, (title, _, _) in enumerate(pairs):
                 axis = axes[row * len(pairs) + column]
-                for network, colour in ((plain, style.of(WITHOUT).colour), (other, style.of(WITH).colour)):
-                    if network is not None:
-                        values = _similarities(network, part)
+                for side, colour in enumerate((style.of(WITHOUT).colour, style.of(WITH).colour)):
+                    if (values := found.get((part, column, side))) is not None:
                         axis.hist(
                             values,
                             bins=bins.tolist(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -102,9 +103,9 @@ def _sharp(network: Trained, part: str) -> Tensor:
     return float(s) * network.logits(part)  # type: ignore[arg-type]
 
 
-def numbers_of(network: Trained, block: str) -> dict[str, float]:
-    """Everything above that a block's tables show."""
-    found = network_numbers(network)
+def block_numbers(network: Trained, block: str) -> dict[str, float]:
+    """Search, verification or detection of strangers, as the block's tables show."""
+    found: dict[str, float] = {}
     if "held_out_images" in network.dataset.extra:
         if block in ("market", "duke"):
             found |= search_numbers(*strangers(network, block))
@@ -126,34 +127,54 @@ def numbers_of(network: Trained, block: str) -> dict[str, float]:
     return found
 
 
+@dataclass(frozen=True)
+class Opened(Trained):
+    """A finished network that shares its images with all networks of the same data and keeps its features."""
+
+    shared: dict[tuple[str, str], Tensor] = field(default_factory=dict, repr=False)
+    kept: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def images(self, part: str) -> Tensor:
+        place = (repr(self.run.data), part)
+        if place not in self.shared:
+            self.shared[place] = super().images(part)
+        return self.shared[place]
+
+    def features(self, part: str = "test") -> Tensor:
+        if part not in self.kept:
+            self.kept[part] = super().features(part)
+        return self.kept[part]
+
+
 class Networks:
     """The trained networks of the paper's runs, opened once."""
 
     def __init__(self, paper: Paper, scale: str, seeds: int) -> None:
         self.cells = {cell.run.hash: cell for cell in paper.cells(scale, seeds=seeds) if "weights" in cell.probes}
         self.store = Store(paths.store())
-        self._open: dict[str, Trained] = {}
+        self._images: dict[tuple[str, str], Tensor] = {}
+        self._open: dict[str, Opened] = {}
 
-    def __getitem__(self, run: str) -> Trained:
+    def __getitem__(self, run: str) -> Opened:
         if run not in self._open:
-            self._open[run] = trained(self.cells[run].run, self.store)
+            found = trained(self.cells[run].run, self.store)
+            self._open[run] = Opened(found.run, found.network, found.dataset, found.samples, self._images)
         return self._open[run]
-
-    def add(self, run: str, network: Trained) -> None:
-        """A network that was not trained by the engine's own command."""
-        self._open[run] = network
 
 
 def extended(frame: pd.DataFrame, networks: Networks) -> pd.DataFrame:
     """The frame with the numbers of every finished network in `final`."""
-    known: dict[tuple[str, str], dict[str, float]] = {}
+    alike: dict[str, dict[str, float]] = {}  # what does not depend on the block
+    own: dict[tuple[str, str], dict[str, float]] = {}
     rows = []
     for row in results.records(frame):
         if row["status"] == "done":
-            place = (row["run"], row["dataset"] if row["experiment"] in ("transfer", "balanced") else "")
-            if place not in known:
-                known[place] = numbers_of(networks[row["run"]], row["dataset"])
-            row["final"] = json.dumps({**json.loads(row["final"]), **known[place]}, sort_keys=True)
+            run, place = row["run"], (row["run"], row["dataset"])
+            if run not in alike:
+                alike[run] = network_numbers(networks[run])
+            if place not in own:
+                own[place] = block_numbers(networks[run], row["dataset"])
+            row["final"] = json.dumps({**json.loads(row["final"]), **alike[run], **own[place]}, sort_keys=True)
         rows.append(row)
     return pd.DataFrame(rows, columns=list(frame.columns)).astype({name: frame[name].dtype for name in frame.columns})
 

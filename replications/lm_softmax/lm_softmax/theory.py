@@ -156,11 +156,12 @@ def by_loss(classes: int, dims: Iterable[int], scales: Iterable[float], starts: 
     """Class margin and smallest sample margin of the optimum of every loss; the row `largest` maximises gamma_min itself."""
     rows = []
     for d in dims:
-        best = free_features.optimise(classes, d, "margin", starts=2)
+        tries = starts if classes > d + 1 else 1  # with room for a simplex there is one optimum to find
+        best = free_features.optimise(classes, d, "margin", starts=tries)
         rows.append((d, "-", "largest", best.class_margin, best.gamma_min, best.mean_margin))
         for s in scales:
             for name, (loss, given) in LOSSES.items():
-                found = free_features.optimise(classes, d, loss, starts=starts, s=s, **given)
+                found = free_features.optimise(classes, d, loss, starts=tries, s=s, **given)
                 rows.append((d, f"{s:g}", name, found.class_margin, found.gamma_min, found.mean_margin))
     names = ["d", "s", "loss", "class margin", "gamma_min", "mean margin"]
     return pd.DataFrame(rows, columns=names)

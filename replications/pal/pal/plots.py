@@ -204,7 +204,7 @@ def delta_trained(frame: pd.DataFrame, data: str) -> Figure:
 
 
 def _bars(axis: Axes, frame: pd.DataFrame, column: str, colour: Mapping[str, str]) -> None:
-    """Mean over the seeds with its interval, single seeds as dots."""
+    """Mean over the seeds as a bar, single seeds as dots."""
     names = list(dict.fromkeys(frame["name"]))
     for place, name in enumerate(names):
         values = frame.loc[frame["name"] == name, column].to_numpy()

@@ -98,8 +98,8 @@ def aligned(k: int, d: int) -> Tensor:
 def relu_margin(w: Tensor) -> float:
     """The largest gamma_min with features that have unit length and no negative entries: the shortest z >= 0 with margin 1, inverted.
 
-    By Lagrange duality the shortest z is the positive part of a non-negative combination of the rows `w_y - w_j`, found by a
-    non-negative least squares problem for each class.
+    0 where some class has no such feature with a positive margin. By Lagrange duality the shortest z is the positive part of a
+    non-negative combination of the rows `w_y - w_j`, found by a non-negative least squares problem for each class.
     """
     from scipy.optimize import nnls
 
@@ -113,6 +113,8 @@ def relu_margin(w: Tensor) -> float:
         matrix = np.vstack([g.T, h])
         u, _ = nnls(matrix, np.concatenate([np.zeros(d), [1.0]]), maxiter=50 * (k + d))
         residual = matrix @ u - np.concatenate([np.zeros(d), [1.0]])
+        if abs(residual[d]) < 1e-12:
+            return 0.0  # no z fulfils the conditions
         z = -residual[:d] / residual[d]
         smallest = min(smallest, 1 / float(np.linalg.norm(z)))
     return smallest
