@@ -255,15 +255,22 @@ def test_a_sliver_from_training_to_figure(paper: papers.Paper, own: dict[str, Mo
     assert items.table(paper, "extra-parameters", frame).data() is not None
 
 
-def test_networks_do_not_depend_on_their_company(own: dict[str, ModuleType]) -> None:
-    samples = own["samples"]
-    side = samples.Side(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)), 2)
-    out = side(torch.randn(5, 4))
-    assert out.shape == (2, 5, 2) and torch.equal(out[0], out[1])
-    tau, unit = torch.tensor([1.0, 0.5])[:, None, None], torch.tensor([False, True])[:, None, None]
-    log_u = samples.log_outputs(out, tau, unit)
-    assert torch.allclose(log_u[0], out[0].log_softmax(-1))
-    assert torch.allclose(log_u[1], (2 * out[1] / out[1].norm(dim=-1, keepdim=True)).log_softmax(-1), atol=1e-6)
+def test_watched_runs_are_those_of_the_tables(paper: papers.Paper, own: dict[str, ModuleType], tmp_path: Path) -> None:
+    samples, theory = own["samples"], own["theory"]
+    runs = samples.watched(paper)
+    assert list(runs) == list(samples.WAYS)
+    assert {run.hash for run in runs.values()} <= {cell.run.hash for cell in paper.cells("quick")}
+    short = {label: runs[label] for label in ("CE", "CE+SR as on CIFAR-10")}
+    course = samples.distances(short, until=2)
+    assert course["epoch"].tolist() == [1, 1, 2, 2] and course["test accuracy"].between(0, 100).all()
+    floor = float(theory.one_hot_distance(theory.sharpest(10, 0.5)[1]))
+    assert (course.loc[course["way"] != "CE", "distance"] >= floor - 1e-4).all()
+    cut = {k: r.model_copy(update={"recipe": r.recipe.model_copy(update={"epochs": 3})}) for k, r in short.items()}
+    store = Store(tmp_path)
+    train(list(cut.values()), store, device="cpu", workers=1)
+    last = samples.distances(cut).query("epoch == 3").set_index("way")["test accuracy"]
+    for label, run in cut.items():
+        assert last[label] == pytest.approx(100 * store.get(run).curves["test_acc"][-1], abs=1e-4)
 
 
 # The notebook

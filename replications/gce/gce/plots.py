@@ -120,7 +120,7 @@ def bounds() -> Figure:
             axes[2].plot([], [], color=style.ramp(trunc.colour, place, 4), label=f"{classes} classes")
         axes[2].plot(0.5, 0.7, "o", color=style.INK)
         axes[2].set(xlabel="k", ylabel="q", ylim=(0, 1), xlim=(0.05, 0.95))
-        axes[2].legend(loc="lower left")
+        axes[2].legend(loc="lower right")
         for axis, letter, title in zip(
             axes, "abc", ("sums and their bounds", "widths", r"above the line $W_t > W$"), strict=True
         ):

@@ -5,6 +5,7 @@ Weights and gradients come from the library's own losses; what they should be is
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,16 @@ def _mode(loss: str, given: dict[str, Any]) -> float:
     return float("nan") if given.get("T") == 0 else gradients.emphasis(loss, **given)
 
 
+@cache
+def _nodes() -> tuple[Array, Array]:
+    """Nodes and weights of Gauss and Legendre on [-1, 1]; costly to find, so found once."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    return nodes, weights
+
+
 def quadrature(values: str, T: float = 8.0) -> float:
     """Variance under uniform p of another reading of the formula: `exp(T p) (1 - p)`."""
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = _nodes()
     p = (nodes + 1) / 2
     w = {"exp(T p) (1 - p)": np.exp(T * p) * (1 - p), "exp(T p (1 - p))": weight("IMAE", p, T)}[values]
     mean = float(weights @ w / 2)
@@ -160,7 +168,7 @@ def product_error() -> float:
 
 def potential(x: ArrayLike, T: float = 8.0) -> Array:
     """Antiderivative of IMAE's derivative along x = log(p / (1 - p)), zero at p = 1/2: `-1/2 int_0^x exp(T s (1 - s)) du`, s = sigmoid(u)."""
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = _nodes()
     ends = np.atleast_1d(np.asarray(x, dtype=np.float64))
     u = ends[:, None] * (nodes + 1) / 2
     s = 1 / (1 + np.exp(-u))

@@ -205,6 +205,8 @@ def _look(flock: Flock, p: Tensor, epoch: int, terms: list[dict[str, object]], w
     truth = p.gather(-1, flock.true.expand(len(flock.members), -1).unsqueeze(-1)).squeeze(-1)
     correct = flock.given == flock.true
     for i, m in enumerate(flock.members):
+        if m.place or m.d2l:
+            continue  # only `gradient_members` are asked for their terms
         alpha, reverse = m.weights
         keys = {"loss": m.loss, "rate": m.rate, "seed": m.seed, "d2l": m.d2l, "place": m.place, "epoch": epoch}
         for k in range(10):
@@ -275,7 +277,7 @@ def feature_maps(paper: Paper, scale: str, item: str, methods: tuple[str, ...], 
         features = network.features("test").numpy()[:2000]
         scores[method].append(float(silhouette_score(features, labels)))
         if method not in maps:
-            maps[method] = TSNE(2, init="pca", random_state=0, perplexity=30).fit_transform(features)
+            maps[method] = TSNE(2, init="pca", random_state=0, perplexity=30, max_iter=500).fit_transform(features)
     return maps, scores, labels
 
 
