@@ -51,7 +51,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	if [ -n "$$new" ]; then "$(BASE_PYTHON)" -m venv $(FRESH) $(VENV); fi
 	@$(PY) -m pip --version > /dev/null 2>&1 || $(PY) -m ensurepip --upgrade > /dev/null
 	@$(PY) -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.lock)"
-	@$(UV) pip install --python $(PY) $(if $(TORCH),--torch-backend $(TORCH)) --constraints requirements.lock --editable '.[dev]'
+	@$(UV) pip install --compile-bytecode --python $(PY) $(if $(TORCH),--torch-backend $(TORCH)) --constraints requirements.lock --editable '.[dev]'
 	@touch $@
 
 repro: $(VENV)/.ready ## the pipeline, then what came of it

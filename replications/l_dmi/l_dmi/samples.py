@@ -116,11 +116,14 @@ def ratios(flock: Flock) -> pd.DataFrame:
     """rho by epoch: on the training sample with its own noise, and on held-out images with fresh noise (mean over draws)."""
     rows = []
     held_true = flock.test_true.numpy()
+    fresh = {
+        rate: [_flipped(flock.test_true, rate, 1000 + draw).numpy() for draw in range(FRESH)]
+        for rate in {m.rate for m in flock.members}
+    }
     for epoch in flock.train:
         for i, m in enumerate(flock.members):
             p, q = flock.train[epoch][i].numpy(), flock.held[epoch][i].numpy()
-            fresh = [_flipped(flock.test_true, m.rate, 1000 + draw).numpy() for draw in range(FRESH)]
-            found = np.array([_rho(q, held_true, labels) for labels in fresh])
+            found = np.array([_rho(q, held_true, labels) for labels in fresh[m.rate]])
             seen = flock.given[i].numpy()
             wrong = seen != flock.true.numpy()
             rows.append({

@@ -64,9 +64,11 @@ def looks(paper: Paper, scale: str, experiment: str) -> list[Look]:
     return found
 
 
-def plane(look: Look) -> Array:
+def plane(look: Look, steps: int = 1000) -> Array:
     """t-SNE of the features as in the group's script: two dimensions, PCA start, random state 123, scaled to the unit square."""
-    made = TSNE(n_components=2, init="pca", random_state=123, perplexity=30.0).fit_transform(look.features)
+    made = TSNE(n_components=2, init="pca", random_state=123, perplexity=30.0, max_iter=steps).fit_transform(
+        look.features
+    )
     span = made.max(0) - made.min(0)
     return np.asarray((made - made.min(0)) / np.where(span > 0, span, 1), dtype=np.float64)
 

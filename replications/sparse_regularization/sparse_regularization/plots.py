@@ -135,7 +135,8 @@ def parameters(frame: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     names = [n for n in BASE if (table["parameter"] == n).sum() > 2]
     colour = style.of("ce+sr").colour
     with style.context():
-        figure, axes = style.grid(max(1, len(names)), columns=3, width=2.9, height=2.6)
+        columns = 2 if len(names) == 4 else 3
+        figure, axes = style.grid(max(1, len(names)), columns=columns, width=2.9, height=2.6)
         for axis, name in zip(axes, names, strict=True):
             part = table[table["parameter"] == name]
             places = {value: i for i, value in enumerate(sorted(part["value"].unique()))}
@@ -157,7 +158,7 @@ def parameters(frame: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             axis.axvline(places[BASE[name]], color=style.INK, linewidth=0.8, linestyle=":")
             axis.set(xlabel=SYMBOLS[name], xticks=list(places.values()), ylim=(0, 100))
             axis.set_xticklabels([f"{v:g}" for v in places])
-        for axis in axes[::3]:
+        for axis in axes[::columns]:
             axis.set_ylabel("test accuracy (%)")
         figure.suptitle(data_title(frame, titles))
         _legend(
@@ -226,8 +227,8 @@ def theory_figure() -> Figure:
             )
         axes[3].axhline(1, color=style.INK, linewidth=0.8, linestyle=":")
         axes[3].set(title=r"(d) $\lambda_t\, p\, K$", xlabel="share of the training", yscale="log")
-        for axis in axes:
-            axis.legend(fontsize=7.5)
+        for place, axis in enumerate(axes):
+            axis.legend(fontsize=7.5, loc=(0.4, 0.48) if place == 1 else "best")
     return figure
 
 
