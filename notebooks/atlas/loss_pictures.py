@@ -142,8 +142,9 @@ def _lines(name: str, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 def _ink(name: str, names: tuple[str, ...]) -> dict[str, Any]:
     if name not in names:
         return {"color": style.of("bound").colour, "linestyle": "--", "linewidth": 1.0, "zorder": 1}
-    look = style.of(name)
-    return {"color": look.colour, "linestyle": look.line}
+    look, last = style.of(name), max(len(names) - 1, 1)
+    width = 3.2 - 1.9 * names.index(name) / last  # curves that lie on each other: the later ones are thinner
+    return {"color": look.colour, "linestyle": look.line, "linewidth": width}
 
 
 def _decades(axis: mpl.axes.Axes) -> tuple[float, float]:

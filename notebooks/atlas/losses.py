@@ -16,6 +16,7 @@ import torch
 
 from losslab import losses
 from losslab.analysis import curves, properties, tolerance
+from losslab.analysis.descent import descend
 from losslab.analysis.probing import Probe, probe, probe_cosines
 from losslab.analysis.properties import Properties
 from losslab.report import looks
@@ -121,7 +122,7 @@ def wrong_share(name: str, classes: int = 10, truth: float = TRUTH, rate: float 
         return math.nan
     p = torch.full((classes, classes), (1 - truth) / (classes - 1), dtype=torch.float64)
     p[:, 0] = truth
-    size = prepared(name, classes).gradient(p.log(), torch.arange(classes)).abs().sum(1)
+    size = prepared(name, classes).gradient(_logits(p), torch.arange(classes)).abs().sum(1)
     wrong = rate * float(size[1:].mean())
     return wrong / (wrong + (1 - rate) * float(size[0]))
 
@@ -138,8 +139,14 @@ def kept_truth(name: str, classes: int = 10, rate: float = RATE) -> float:
     ):
         return math.nan
     weights = tolerance.noisy_weights("pair", rate, classes)
+    if losses.spec(name).input == "logits":
+        loss = prepared(name, classes)  # the value may change when all logits grow alike, and a network may let them
+        starts = torch.stack([torch.zeros_like(weights), *(3 * torch.eye(classes, dtype=torch.float64)[:2])])
+        found_at, lowest = descend(lambda z: loss.all_labels(z) @ weights, starts)
+        return float(torch.softmax(found_at[int(lowest.argmin())], 0)[0])
     given: dict[str, Any] = SUMS.get(name, {})  # type: ignore[assignment]
-    return float(tolerance.minimise(name, weights, **given).p[0])
+    end = tolerance.minimise(name, weights, polish=False, **given)
+    return float((end if end.vertex else tolerance.minimise(name, weights, **given)).p[0])
 
 
 def push(name: str, classes: int = 10) -> tuple[float, float, float]:
@@ -149,7 +156,7 @@ def push(name: str, classes: int = 10) -> tuple[float, float, float]:
     """
     p = torch.full((1, classes), 0.2 / (classes - 2), dtype=torch.float64)
     p[0, 0], p[0, 1] = 0.2, 0.6
-    step = -prepared(name, classes).gradient(p.log(), torch.zeros(1, dtype=torch.int64))[0]
+    step = -prepared(name, classes).gradient(_logits(p), torch.zeros(1, dtype=torch.int64))[0]
     step = step / step.abs().sum()
     return float(step[0]), float(step[1]), float(step[2:].sum())
 
@@ -291,6 +298,12 @@ def by_class_size(classes: int = 10) -> pd.DataFrame:
         sizes = [curves.curve(name, x, classes, class_counts=order) for order in (rare.flip(0), rare)]
         rows[label(name)] = [float(-one.toward_label[0]) for one in sizes]
     return pd.DataFrame(rows, index=["largest class", "smallest class"]).T
+
+
+def _logits(p: torch.Tensor) -> torch.Tensor:
+    """Logits of these probabilities, zero at the last class: for a loss that sees more of the logits than the softmax does."""
+    logits = p.log()
+    return logits - logits[:, -1:]
 
 
 def _gradients(loss: Probe, points: torch.Tensor) -> torch.Tensor:

@@ -128,12 +128,14 @@ def open_set(glyphs: Dataset, mixed: torch.Tensor, replaced: np.ndarray, count: 
 def sizes(table: pd.DataFrame) -> Figure:
     """Class sizes, one panel per kind of imbalance, one line per ratio."""
     kinds = list(dict.fromkeys(table.columns.get_level_values(0)))
+    every = sorted(set(table.columns.get_level_values(1)))
     with style.context():
         figure, axes = style.grid(len(kinds), width=3.6, height=2.8)
         for axis, kind in zip(axes, kinds, strict=True):
             ratios = [column[1] for column in table.columns if column[0] == kind]
-            for place, ratio in enumerate(ratios):
-                colour = style.ramp(style.of("gce").colour, place, len(ratios))
+            for ratio in ratios:
+                place = every.index(ratio)
+                colour = style.ramp(style.of("gce").colour, place, len(every))
                 axis.plot(
                     table.index,
                     table[(kind, ratio)],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from asymmetric_losses import denoise, plots
 from losslab.papers import results
+from losslab.report.stats import Summary, summarise
 
 EARLIER = ("CE", "FL", "MAE", "GCE", "SCE", "NFL+RCE", "NCE+MAE", "NCE+RCE")
 NEW = ("AEL", "AUL", "AGCE", "NCE+AEL", "NCE+AUL", "NCE+AGCE")
@@ -55,9 +57,47 @@ def compare(frame: pd.DataFrame, first: str, second: str, unit: str = "points", 
     one, two = (plots.mean_of(rows, method=m) for m in (first, second))
     if one != one or two != two:
         return f"{first} and {second}: not run at this scale."
-    count = rows[rows["method"] == first]["seed"].nunique()
     verb = "above" if one >= two else "below"
-    return f"{first} ends {abs(one - two):.1f} {unit} {verb} {second} ({one:.1f} and {two:.1f} %, n = {count})."
+    gap = paired(rows, first, second)
+    interval = f"; 95 % interval of the difference {gap.low:+.1f} to {gap.high:+.1f}" if gap.n > 1 else ""
+    return (
+        f"{first} ends {abs(one - two):.1f} {unit} {verb} {second} ({one:.1f} and {two:.1f} %, n = {gap.n}{interval})."
+    )
+
+
+def paired(rows: pd.DataFrame, first: str, second: str) -> Summary:
+    """Summary over the seeds of the first method's last accuracy minus the second's, in points."""
+    by_seed = [
+        results.values(part, "test_acc", "last").groupby(part["seed"]).mean()
+        for part in (rows[rows["method"] == method] for method in (first, second))
+    ]
+    return summarise((by_seed[0] - by_seed[1]).dropna())
+
+
+def fallen(frame: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """The cells with less than half of cross entropy's accuracy: trainings that do not get going or break down."""
+    found = []
+    for (dataset, kind, rate), part in frame.groupby(["dataset", "noise_type", "noise_rate"], sort=False):
+        means = {str(m): plots.mean_of(part, method=m) for m in dict.fromkeys(part["method"])}
+        low = [f"{m} {v:.1f}" for m, v in means.items() if v < means.get("CE", float("nan")) / 2]
+        found += [f"{titles[str(dataset)]}, {kind} {rate:g}: {', '.join(low)} (CE {means['CE']:.1f})"] if low else []
+    return "less than half of cross entropy's accuracy: " + ("; ".join(found) or "none")
+
+
+def closing(table_1: pd.DataFrame, table_2: pd.DataFrame, web: pd.DataFrame) -> str:
+    """What these trainings say about the claim to outperform earlier losses, a line per comparison."""
+    lines = [
+        f"CIFAR-10, {row.noise} {row.rate:g}: best new loss {row._5} {row.difference:+.1f} points from the best earlier one, {row._3}"
+        for row in contest(pd.concat([table_1, table_2]), "cifar10").itertuples()
+    ]
+    for frame in (table_1, table_2):
+        rows = frame[frame["dataset"] == "cifar100"]
+        for kind, rate in dict.fromkeys(zip(rows["noise_type"], rows["noise_rate"], strict=True)):
+            told = compare(rows, "NCE+AUL", "GCE", noise_type=kind, noise_rate=rate)
+            lines += [] if "not run" in told else [f"CIFAR-100, {kind} {rate:g}: {told}"]
+    if (table_1["stand_in"] != "").any():
+        lines.insert(0, "(on the stand-ins of these data sets, see above)")
+    return "\n".join([*lines, f"WebVision: {compare(web, 'AGCE', 'GCE (q=0.5)')}"])
 
 
 def ratio_answer(table: pd.DataFrame) -> str:
@@ -68,18 +108,18 @@ def ratio_answer(table: pd.DataFrame) -> str:
     if by_ratio >= 0.6:
         return text + "The ratio predicts the order here, as the paper says."
     if by_ratio <= 0.4:
-        return (
-            text
-            + "The order is reversed here: what moves with r is first of all the size of the gradient, and that decides."
-        )
+        text += "The order is reversed here: what moves with r is first of all the size of the gradient"
+        return text + (", and the accuracy follows that." if by_weight >= 0.6 else ".")
     return text + "The ratio says little about the order here."
 
 
 def plateau(frame: pd.DataFrame) -> str:
     """How many of the parameter study's settings stay below 40 % at their best epoch: trainings that stall."""
     best = {
-        (kind, method, setting): float(results.values(part, "test_acc", "best").mean())
-        for (kind, method, setting), part in frame.groupby(["noise_type", "method", "setting"], sort=False)
+        (f"{kind} {rate:g}", method, setting): float(results.values(part, "test_acc", "best").mean())
+        for (kind, rate, method, setting), part in frame.groupby(
+            ["noise_type", "noise_rate", "method", "setting"], sort=False
+        )
     }
     stalled = [f"{method} ({setting}), {kind}" for (kind, method, setting), value in best.items() if value < 40]
     return (

@@ -149,7 +149,7 @@ def _line(axis: Axes, rows: pd.DataFrame, colour: str, label: str) -> None:
 
 
 def ratio_table(frame: pd.DataFrame, classes: int = 10) -> pd.DataFrame:
-    """By noise, family and setting: r, the sample weight at p = 1 / K, mean accuracy at the last epoch and its half interval."""
+    """By noise, family and setting: r, the sample weight at p = 1 / K, mean accuracy at the last epoch and its standard deviation."""
     rows = []
     for keys, part in frame.groupby(["noise_type", "noise_rate", "method", "setting"], sort=False):
         kind, rate, family, setting = keys
