@@ -97,7 +97,7 @@ def test_parents_share_the_cell(toy: papers.Paper) -> None:
         else:
             assert cell.run.parent is None
     tail = one(cells(toy, seeds=1, only="tail"), method="Decoupled", setting="step 100")
-    assert tail.run.recipe.sampler == "class_balanced" and tail.run.parent is not None
+    assert tail.run.recipe.sampler == "class_aware" and tail.run.parent is not None
     assert tail.run.parent.data.imbalance == "step" and tail.run.parent.recipe == recipes.get("digits-mlp")
 
 

@@ -45,8 +45,8 @@ class Clone:
         return self.run(sys.executable, "-m", "dvc", *arguments)
 
     def stages(self) -> list[str]:
-        """Runs the pipeline; the names of the stages that had something to do."""
-        shown = self.dvc("repro")
+        """Runs the pipeline up to the scorecard; the names of the stages that had something to do."""
+        shown = self.dvc("repro", "scorecard")
         return [line.split("'")[1] for line in shown.splitlines() if line.startswith("Running stage")]
 
     def changed(self) -> set[str]:

@@ -127,7 +127,7 @@ def test_a_forced_run_gives_the_same_bytes(small: Clone) -> None:
 
 
 def test_an_experiment_in_a_copy_leaves_the_working_tree_alone(small: Clone) -> None:
-    shown = small.dvc("exp", "run", "--temp", "-S", "scale=smoke", "-S", "seeds=1")
+    shown = small.dvc("exp", "run", "--temp", "-S", "scale=smoke", "-S", "seeds=1", "scorecard")
     assert "Ran experiment" in shown
     assert small.changed() == set()
     assert "seeds" in small.dvc("exp", "show", "--csv").splitlines()[0]
@@ -137,7 +137,7 @@ def test_a_failing_notebook_stops_the_pipeline_and_is_kept(small: Clone) -> None
     book = nbformat.read(small.folder / NOTEBOOK, as_version=4)
     book.cells.append(nbformat.v4.new_code_cell("raise RuntimeError('on purpose')"))
     nbformat.write(book, small.folder / NOTEBOOK)
-    shown = small.run(sys.executable, "-m", "dvc", "repro", ok=False)
+    shown = small.run(sys.executable, "-m", "dvc", "repro", "scorecard", ok=False)
     assert "RuntimeError: on purpose" in shown and "executed.failed.ipynb" in shown
     assert (small.folder / RESULTS / "executed.failed.ipynb").is_file()
     small.run("git", "checkout", "--", ".")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from losslab import params, paths
-from losslab.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """One question. ``headline``: the answer's bold first words; ``text``: the whole answer as Markdown; both empty where it was not executed."""
+    """One question. ``headline``: the answer's bold first words; ``text``: the whole answer as Markdown; both empty where there is none yet."""
 
     paper: str
     id: str
@@ -27,10 +26,7 @@ class Answer:
 
 
 def collect() -> list[Answer]:
-    """Every question of the papers of params.yaml, in their order, with its answer from the paper's executed notebook.
-
-    Raises InputError where an executed notebook lacks the answer to a question of its paper.yaml.
-    """
+    """Every question of the papers of params.yaml, in their order, with its answer from the paper's executed notebook."""
     from losslab import papers
 
     found = []
@@ -39,8 +35,6 @@ def collect() -> list[Answer]:
         cells = _markdown(executed)
         for question in papers.load(slug).questions:
             text = next((t for cell in cells for t in [_answer(cell, question.id)] if t), "")
-            if cells and not text:
-                raise InputError(f"{paths.show(executed)}: no answer **A{question.id[1:]}.** to {question.id}")
             bold = re.match(r"\*\*A\d+\.\s*(.*?)\*\*", text, flags=re.S)
             headline = bold.group(1).strip() if bold else ""
             found.append(Answer(slug, question.id, question.question, question.answered_in, headline, text))
@@ -65,7 +59,7 @@ def markdown(answers: list[Answer], up: str = "") -> str:
         parts.append(f"## {paper.title}")
         for answer in (a for a in answers if a.paper == slug):
             link = f"[{answer.section}]({up}replications/{slug}/results/executed.ipynb)"
-            text = answer.text or "Not executed yet."
+            text = answer.text or "No answer yet."
             parts.append(
                 f"### {answer.id}. {answer.question}\n\n{text}\n\n*The experiment: section {link} of the paper's notebook.*"
             )
