@@ -89,7 +89,9 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background of a shell ignores it
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a process in the background of a shell ignores it
     try:
         with pytest.raises(KeyboardInterrupt):
             training.train(long_runs(40), Store(tmp_path), device="cpu", workers=1, progress=progress)
